@@ -1,0 +1,284 @@
+"""
+How a tool is declared: what it asks for, what it gives, and where its method comes from.
+
+Only the standard library is used here, so QGIS can list every tool without numpy. The Processing algorithm, the job's
+validation and the help are all made from these declarations.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Group(Enum):
+    """The question that a tool answers, in the order of the work."""
+
+    PREPARE = "Prepare a scene"
+    RANK = "How many materials"
+    ENDMEMBERS = "Which materials"
+    ABUNDANCES = "How much of each"
+    BLIND = "Which and how much at once"
+    CHECK = "Check results"
+    SIMULATE = "Simulate"
+
+    @property
+    def id(self):
+        return self.name.lower()
+
+
+class Style(Enum):
+    """How a raster output looks in QGIS."""
+
+    FRACTIONS = "fractions"      # one band per endmember, 0 to 1
+    DOMINANT = "dominant"        # paletted, one class per endmember
+    COMPOSITE = "composite"      # red, green, blue, drawn as they are
+    SPECTRAL = "spectral"        # a hyperspectral scene in natural colours
+    ERROR = "error"              # one band, from 0 upwards
+    SCALING = "scaling"          # one band around 1
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that a tool asks for. `name` is a contract: scripts, models and the command line use it."""
+
+    name: str
+    label: str
+    help: str = field(kw_only=True)
+    default: object = field(default=None, kw_only=True)
+    optional: bool = field(default=False, kw_only=True)
+    advanced: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class RasterInput(Parameter):
+    """A raster layer. A spectral one has at least two bands and is read with its wavelengths, masks and scales."""
+
+    spectral: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class BandsInput(Parameter):
+    """The bands to use of the raster `raster`; none chosen means every band that carries information."""
+
+    raster: str = field(default="INPUT", kw_only=True)
+
+
+@dataclass(frozen=True)
+class SpectraInput(Parameter):
+    """A layer of spectra. With `raster`, they are brought to that raster's bands."""
+
+    raster: str = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class FeaturesInput(Parameter):
+    """Points or polygons, handed over in the CRS of the raster `raster`."""
+
+    raster: str = field(default="INPUT", kw_only=True)
+    geometries: tuple = field(default=("point", "polygon"), kw_only=True)
+
+
+@dataclass(frozen=True)
+class FieldInput(Parameter):
+    """A field of the layer `layer`."""
+
+    layer: str = field(kw_only=True)
+    numeric: bool = field(default=False, kw_only=True)
+    several: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class FileInput(Parameter):
+    """A file that is no layer; `extensions` without dots."""
+
+    extensions: tuple = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Integer(Parameter):
+    """A whole number; with `within_bands_of` it is at most that raster's number of bands."""
+
+    minimum: int = field(default=None, kw_only=True)
+    maximum: int = field(default=None, kw_only=True)
+    within_bands_of: str = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Real(Parameter):
+    """A number."""
+
+    minimum: float = field(default=None, kw_only=True)
+    maximum: float = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Choice(Parameter):
+    """One of `options`, a dictionary of the value that scripts use and the words that people read."""
+
+    options: dict = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Flag(Parameter):
+    """Yes or no."""
+
+
+@dataclass(frozen=True)
+class Text(Parameter):
+    """A line of text."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One thing that a tool gives."""
+
+    name: str
+    label: str
+    help: str = field(kw_only=True)
+    optional: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class RasterOutput(Output):
+    """A raster on the input's grid."""
+
+    style: Style = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class SpectraOutput(Output):
+    """A layer of spectra, points where they came from pixels."""
+
+
+@dataclass(frozen=True)
+class ReportOutput(Output):
+    """One self-contained HTML file."""
+
+
+@dataclass(frozen=True)
+class FileOutput(Output):
+    """A file that is no layer."""
+
+    extensions: tuple = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class NumberOutput(Output):
+    """A number, for scripts and for the next step of a model."""
+
+
+class Tool:
+    """
+    A tool. A subclass declares its parameters and outputs as class attributes and does its work in `run`.
+
+    Attributes
+    ----------
+    id : str
+        Lowercase letters and digits, never translated.
+    label, group, tags, citation
+        What QGIS shows.
+    requires : tuple of str
+        Packages that the engine's Python must have, by their import names.
+    example : dict
+        The smallest honest run: values for the parameters, with the names of `examples` for layers.
+        What the tests and the help page execute.
+    """
+
+    id = label = citation = ""
+    group = None
+    tags = ()
+    requires = ("numpy", "scipy", "rasterio", "plotly", "threadpoolctl")
+    example = {}
+
+    @classmethod
+    def _declared(cls, kind):
+        found = {}
+        for base in reversed(cls.__mro__):
+            for attribute, value in vars(base).items():
+                if isinstance(value, (Parameter, Output)):
+                    found.pop(attribute, None)
+                    found[attribute] = value
+        return [value for value in found.values() if isinstance(value, kind)]
+
+    @classmethod
+    def parameters(cls):
+        """Parameters in the order of declaration, ordinary ones before advanced ones."""
+        return sorted(cls._declared(Parameter), key=lambda parameter: parameter.advanced)
+
+    @classmethod
+    def outputs(cls):
+        """Outputs in the order of declaration."""
+        return cls._declared(Output)
+
+    @classmethod
+    def help(cls):
+        """What the tool does, from its docstring: the first paragraph is its short description."""
+        return "\n".join(line.strip() for line in (cls.__doc__ or "").strip().splitlines())
+
+    def run(self, job):
+        """Get from the inputs to the outputs. Imports the science here, so that listing tools needs no numpy."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it does")
+
+
+def complaint(tool, values, facts):
+    """
+    The first thing wrong with a tool's values that can be seen without reading pixels or spectra, or None.
+
+    Parameters
+    ----------
+    values : dict
+        Parameter names and values.
+    facts : dict
+        For a raster its number of bands under `bands`, for spectra their number under `spectra`, by parameter name.
+    """
+    from .sentences import Sentence
+    for parameter in tool.parameters():
+        value, known = values.get(parameter.name), facts.get(parameter.name, {})
+        if isinstance(parameter, RasterInput) and parameter.spectral and known.get("bands", 2) < 2:
+            return Sentence("{label} has one band; unmixing needs a raster with at least two. "
+                            "Choose a hyperspectral or multispectral raster.", label=parameter.label)
+        if isinstance(parameter, SpectraInput) and parameter.raster:
+            bands, spectra = facts.get(parameter.raster, {}).get("bands"), known.get("spectra")
+            if spectra == 0:
+                return Sentence("{label} has no features, so no spectra. Choose a layer that holds spectra, "
+                                "or clear its selection and filter.", label=parameter.label)
+            if bands and spectra and spectra > bands:
+                return Sentence("There are {spectra} endmembers but only {bands} bands: more unknowns than "
+                                "measurements. Select fewer endmembers.", spectra=spectra, bands=bands)
+        if isinstance(parameter, Integer) and parameter.within_bands_of and value is not None:
+            bands = facts.get(parameter.within_bands_of, {}).get("bands")
+            if bands and value > bands:
+                return Sentence("{label} is {value}, but the raster has only {bands} bands. "
+                                "Choose a number up to {bands}.", label=parameter.label, value=value, bands=bands)
+    return None
+
+
+def validate(tool, values):
+    """
+    A job's values completed with defaults and checked against the declaration.
+
+    Raises
+    ------
+    UserError
+        A required value is missing, a number is out of its range, or a choice is none of the options.
+    """
+    from .sentences import UserError
+    complete = {}
+    for parameter in tool.parameters():
+        value = values.get(parameter.name)
+        value = parameter.default if value is None else value
+        if value is None:
+            if not parameter.optional:
+                raise UserError("{label} ({name}) is missing. Give it a value.",
+                                label=parameter.label, name=parameter.name)
+        elif isinstance(parameter, (Integer, Real)):
+            if parameter.minimum is not None and value < parameter.minimum:
+                raise UserError("{label} is {value}; it must be at least {minimum}.",
+                                label=parameter.label, value=value, minimum=parameter.minimum)
+            if parameter.maximum is not None and value > parameter.maximum:
+                raise UserError("{label} is {value}; it must be at most {maximum}.",
+                                label=parameter.label, value=value, maximum=parameter.maximum)
+        elif isinstance(parameter, Choice) and value not in parameter.options:
+            raise UserError("{label} is {value}; it must be one of: {options}.", label=parameter.label,
+                            value=value, options=", ".join(parameter.options))
+        complete[parameter.name] = value
+    return complete

@@ -1,0 +1,106 @@
+"""The HTML report of a run: one self-contained file with the numbers, the plots and the pictures."""
+
+import base64
+import html
+
+import numpy as np
+import plotly.graph_objects as go
+from rasterio.io import MemoryFile
+
+from .palette import colours
+
+STYLE = """
+body { font-family: "Segoe UI", "DejaVu Sans", sans-serif; color: #222; max-width: 980px; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.5em; margin-bottom: 0; } h2 { font-size: 1.1em; margin-top: 2em; border-bottom: 1px solid #ddd; }
+.by { color: #777; margin-top: .2em; } table { border-collapse: collapse; } td, th { padding: .25em .9em; text-align: left; }
+th { border-bottom: 2px solid #999; } td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
+.key { display: flex; flex-wrap: wrap; gap: 2em; margin: 1.2em 0; } .key div { font-size: 1.7em; }
+.key span { display: block; font-size: .5em; color: #777; } figure { margin: 1em 0; display: inline-block; }
+figure img { image-rendering: pixelated; max-width: 100%; border: 1px solid #ccc; } figcaption { color: #555; font-size: .9em; }
+.cite, .run { color: #555; font-size: .9em; } .run td { font-family: monospace; border: 0; padding: .1em .8em .1em 0; }
+.warning { background: #fff4e0; border-left: 4px solid #e69f00; padding: .5em 1em; }
+"""
+
+
+class Report:
+    """Collects the parts of a report in their order; `html()` puts them together."""
+
+    def __init__(self, title, about):
+        self.title, self.about, self._parts, self._scripted = title, about, [], False
+
+    def numbers(self, **values):
+        """The figures that matter most, large: keywords are their captions, underscores for spaces."""
+        cells = "".join(f"<div>{text(value)}<span>{html.escape(name.replace('_', ' '))}</span></div>"
+                        for name, value in values.items())
+        self._parts.append(f'<div class="key">{cells}</div>')
+
+    def heading(self, words):
+        self._parts.append(f"<h2>{html.escape(words)}</h2>")
+
+    def paragraph(self, words, kind=""):
+        self._parts.append(f'<p class="{kind}">{html.escape(str(words))}</p>')
+
+    def table(self, heads, rows):
+        head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in heads)
+        body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        self._parts.append(f"<table><tr>{head}</tr>{body}</table>")
+
+    def plot(self, figure, height=380):
+        """A plotly figure; the first brings plotly's own script along, so that the file needs nothing else."""
+        figure.update_layout(template="plotly_white", height=height, margin=dict(l=60, r=20, t=30, b=50),
+                             legend=dict(orientation="h", y=1.12))
+        self._parts.append(figure.to_html(full_html=False, include_plotlyjs=not self._scripted,
+                                          config={"displaylogo": False}))
+        self._scripted = True
+
+    def spectra(self, spectra, caption="Endmember spectra"):
+        """The spectra as lines in their colours, broken where bands are missing."""
+        figure = go.Figure()
+        order = np.argsort(spectra.x, kind="stable")
+        x = spectra.x[order]
+        steps = np.diff(x)
+        gaps = np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else []
+        for name, column, colour in zip(spectra.names, spectra.M.T, colours(spectra.names)):
+            figure.add_scatter(x=np.insert(x, gaps, np.nan), y=np.insert(column[order], gaps, np.nan),
+                               name=name, mode="lines", line=dict(color=colour))
+        figure.update_layout(xaxis_title="Wavelength (nm)" if spectra.wavelengths else "Band",
+                             yaxis_title="Value (raster's units)")
+        self.heading(caption)
+        self.plot(figure)
+
+    def curve(self, x, y, caption, xlabel, ylabel, mark=None, logarithmic=False):
+        """One curve, with the chosen position marked."""
+        figure = go.Figure(go.Scatter(x=list(x), y=list(y), mode="lines+markers", showlegend=False))
+        if mark is not None:
+            figure.add_vline(x=mark, line_dash="dash", line_color="#e6550d", annotation_text=str(mark))
+        figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel, yaxis_type="log" if logarithmic else "linear")
+        self.heading(caption)
+        self.plot(figure)
+
+    def picture(self, rgb, caption):
+        """A picture (3, rows, cols) of bytes, shown at least 300 pixels wide."""
+        with MemoryFile() as memory:
+            with memory.open(driver="PNG", width=rgb.shape[2], height=rgb.shape[1], count=3, dtype="uint8") as image:
+                image.write(rgb)
+            data = base64.b64encode(memory.read()).decode()
+        width = max(rgb.shape[2], 300)
+        self._parts.append(f'<figure><img width="{width}" src="data:image/png;base64,{data}">'
+                           f"<figcaption>{html.escape(caption)}</figcaption></figure>")
+
+    def html(self, run):
+        """The whole file; `run` holds what to say about how the result was made, as pairs."""
+        facts = "".join(f"<tr><td>{html.escape(str(name))}</td><td>{html.escape(str(value))}</td></tr>"
+                        for name, value in run.items())
+        return (f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>{html.escape(self.title)}</title>'
+                f"<style>{STYLE}</style></head><body><h1>{html.escape(self.title)}</h1>"
+                f'<p class="by">{html.escape(self.about)}</p>' + "\n".join(self._parts) +
+                f'<h2>How this was made</h2><table class="run">{facts}</table></body></html>')
+
+
+def text(value):
+    """A table's cell: numbers to four figures, anything else escaped."""
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}" if np.isfinite(value) else "&ndash;"
+    return html.escape(str(value))

@@ -1,0 +1,32 @@
+"""What the engine says to people: a template, which is also its id for translation, and its arguments."""
+
+
+class Sentence:
+    """A sentence for the user: `template` with `{name}` places, and the values to put there."""
+
+    def __init__(self, template, **arguments):
+        self.template = template
+        self.arguments = arguments
+
+    def __str__(self):
+        return self.template.format(**self.arguments)
+
+    def as_dict(self):
+        return {"text": self.template, "arguments": self.arguments}
+
+
+class UserError(Exception):
+    """Something the user can mend. Says what is wrong, its value, and the way out."""
+
+    def __init__(self, template, **arguments):
+        self.sentence = Sentence(template, **arguments)
+        super().__init__(str(self.sentence))
+
+
+class UnreadableRaster(UserError):
+    """A raster that the engine's GDAL cannot open; QGIS's own may, so the provider can offer a copy."""
+
+    def __init__(self, name, path, reason):
+        self.name = name
+        super().__init__("{path} cannot be read as a raster: {reason}. Choose a raster file that GDAL can open.",
+                         path=path, reason=reason)

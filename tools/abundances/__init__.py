@@ -1,0 +1,1 @@
+"""How much of each: abundances for given endmembers."""

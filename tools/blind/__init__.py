@@ -1,0 +1,1 @@
+"""Which and how much at once: blind unmixing."""

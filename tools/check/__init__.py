@@ -1,0 +1,1 @@
+"""Checking results: errors of abundances and endmembers."""

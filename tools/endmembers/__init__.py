@@ -1,0 +1,1 @@
+"""Which materials: endmember extraction."""

@@ -1,0 +1,1 @@
+"""How many materials: rank estimation."""

@@ -1,0 +1,1 @@
+"""Scenes whose answer is known."""
