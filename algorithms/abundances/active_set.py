@@ -1,0 +1,230 @@
+"""Exact nonnegative least squares for all pixels at once, from the Gram matrix, with or without the sum to one."""
+
+import numpy as np
+
+TOLERANCE = 1e-12
+FULL_EXCHANGES = 3
+ILL_CONDITIONED = 1e7
+LARGE_GROUP = 4
+BLOCK_NUMBERS = 2**22
+
+
+def minimise(G, C, sum_to_one):
+    """
+    Solve min 1/2 a^T G a - c^T a subject to a >= 0, and 1^T a = 1 if `sum_to_one`, for every column c of `C`.
+
+    Block principal pivoting: each pixel has a passive set F, outside of which a is zero. With the multipliers
+    lambda = G a - c + nu 1 zero on F, (a_F, lambda elsewhere) solve one linear system; where all are nonnegative the
+    pixel is solved, otherwise the offending indices change sides. The start is the solution without a >= 0. Pixels
+    of the same passive set share one factorisation; where the sets are many and small, systems are solved as a batch.
+
+    Parameters
+    ----------
+    G : ndarray (P, P)
+        Gram matrix M^T M of linearly independent endmembers; affinely independent ones suffice if `sum_to_one`.
+    C : ndarray (P, N)
+        M^T Y.
+    sum_to_one : bool
+
+    Returns
+    -------
+    A : ndarray (P, N)
+        Nonnegative; with `sum_to_one` each column sums to one to rounding. NaN where C is not finite.
+
+    Notes
+    -----
+    Termination. Exchanging all offending indices is fast but may cycle, so a pixel whose offenders have not become
+    fewer in three exchanges changes only its last one (Murty's rule, over the indices in reverse order) until they
+    have. That rule ends for the linear complementarity problem of a positive definite matrix, which NNLS is. FCLS is
+    one too: let K = (M - y 1^T)^T (M - y 1^T), s > 0, and consider NNLS with the matrix K + s 1 1^T and the target s 1,
+
+        min_{u >= 0} 1/2 (u^T K u + s (1^T u - 1)^2).
+
+    Writing u = t a with 1^T a = 1, the cost is (t^2 d^2 + s (t - 1)^2) / 2 with d = ||y - M a||; its minimum over t,
+    s d^2 / (d^2 + s) / 2, grows with d, so that a = u / 1^T u solves FCLS. The matrix is positive definite if the
+    endmembers are affinely independent: K u = 0 and 1^T u = 0 mean M u = 0, 1^T u = 0. And the pivots are the same:
+    on a passive set F the solution is u_F = t a_F, t = s / (d^2 + s) > 0, of the same sign as the a_F of the
+    sum-to-one system; the multipliers are K_GF u_F + s 1 1^T u_F - s 1 = t (K_GF a_F - d^2 1) = t lambda_G, again of
+    the same sign. Neither does F ever become empty, as some entry of an a_F that sums to one is positive.
+
+    Rounding. Signs count beyond a tolerance relative to the pixel (1e-12, ten times more whenever a pixel has not
+    settled in a number of rounds that exact arithmetic rarely needs), so that a tie cannot cycle.
+
+    References
+    ----------
+    J. Kim, H. Park, Fast nonnegative matrix factorization: an active-set-like method and comparisons, SIAM J. Sci.
+    Comput. 33(6), 2011, algorithm 2 and section 3. K. G. Murty, Note on a Bard-type scheme for solving the
+    complementarity problem, Opsearch 11, 1974. D. Heinz, C.-I Chang, IEEE TGRS 39(3), 2001 (FCLS).
+    Departures: the start is the unconstrained solution instead of zero; the sum to one is in the system.
+    """
+    systems = _Systems(G, sum_to_one)
+    A = np.empty(C.shape)
+    block = int(np.clip(BLOCK_NUMBERS // (len(G) + 1) ** 2, 1024, 65536))
+    for start in range(0, C.shape[1], block):
+        stop = start + block
+        A[:, start:stop] = _pivot(systems, C[:, start:stop])
+    return A
+
+
+def _pivot(systems, C):
+    """`minimise` for as many pixels as may have a system each in memory."""
+    P = len(C)
+    A = systems.unconstrained(C)
+    scale = systems.scale(C)
+    wrong = A < -TOLERANCE * scale
+    pending = np.flatnonzero(wrong.any(axis=0))
+    c, scale, wrong = C[:, pending], scale[pending], wrong[:, pending]
+    passive = np.ones_like(wrong)
+    fewest = np.full(pending.size, P + 1)
+    exchanges = np.full(pending.size, FULL_EXCHANGES)
+    tolerance, rounds = TOLERANCE, 0
+    while pending.size:
+        passive ^= _exchanged(wrong, fewest, exchanges)
+        z = systems.solve(c, passive)
+        wrong = z < -tolerance * scale
+        unsolved = wrong.any(axis=0)
+        solved = ~unsolved
+        A[:, pending[solved]] = np.where(passive[:, solved], z[:, solved], 0.0)
+        pending, c, scale = pending[unsolved], c[:, unsolved], scale[unsolved]
+        wrong, passive = wrong[:, unsolved], passive[:, unsolved]
+        fewest, exchanges = fewest[unsolved], exchanges[unsolved]
+        rounds += 1
+        if rounds % (20 + 5 * P) == 0:
+            tolerance *= 10
+    np.maximum(A, 0.0, out=A)
+    return A / A.sum(axis=0) if systems.border else A
+
+
+def unconstrained(G, C, sum_to_one=False):
+    """The minimum of `minimise` without a >= 0: ndarray (P, N)."""
+    return _Systems(G, sum_to_one).unconstrained(C)
+
+
+def kkt_residual(G, C, A, sum_to_one):
+    """
+    Distance of each pixel's abundances from the optimality conditions, free of units.
+
+    With the gradient g = G a - c, the multipliers lambda = g + nu 1 (nu = -a^T g / 1^T a if `sum_to_one`, else 0) and
+    the scales alpha = ||a||_1 and gamma = max |c| + alpha max |G|, the residual is the largest of
+    |min(a_k / alpha, lambda_k / gamma)| over k, which is zero exactly if a >= 0, lambda >= 0 and a_k lambda_k = 0,
+    and, if `sum_to_one`, of |1^T a - 1|.
+
+    Parameters
+    ----------
+    G, C, sum_to_one
+        As for `minimise`.
+    A : ndarray (P, N)
+
+    Returns
+    -------
+    ndarray (N,)
+    """
+    g = G @ A - C
+    alpha = np.abs(A).sum(axis=0)
+    gamma = np.abs(C).max(axis=0) + alpha * np.abs(G).max()
+    total = A.sum(axis=0)
+    if sum_to_one:
+        g -= np.einsum("pn,pn->n", A, g) / total
+    a, multiplier = (np.divide(x, scale, out=np.zeros_like(x), where=scale > 0) for x, scale in ((A, alpha), (g, gamma)))
+    residual = np.abs(np.minimum(a, multiplier)).max(axis=0)
+    return np.maximum(residual, np.abs(total - 1)) if sum_to_one else residual
+
+
+def _exchanged(wrong, fewest, exchanges):
+    """Indices that change sides (P, n): all wrong ones, or Murty's; updates `fewest` and `exchanges` (n,) in place."""
+    count = wrong.sum(axis=0)
+    better = count < fewest
+    exchanges[:] = np.where(better, FULL_EXCHANGES, exchanges - 1)
+    fewest[better] = count[better]
+    murty = np.flatnonzero(exchanges < 0)
+    if murty.size == 0:
+        return wrong
+    wrong = wrong.copy()
+    last = len(wrong) - 1 - np.argmax(wrong[::-1, murty], axis=0)
+    wrong[:, murty] = False
+    wrong[last, murty] = True
+    return wrong
+
+
+class _Systems:
+    """
+    The linear systems B_F z = (c, 1) of passive sets F: z_F = a_F, z elsewhere the multipliers.
+
+    Column j of B_F is that of G for j in F and -e_j otherwise; the sum to one borders it by a column of ones (nu) and
+    a row of ones on F. Multipliers, nu and that row are in units of G's mean diagonal, which makes B_F's condition
+    independent of the data's units.
+    """
+
+    def __init__(self, G, sum_to_one):
+        self.G = np.asarray(G, dtype=np.float64)
+        self.P = len(G)
+        self.border = int(sum_to_one)
+        self.unit = np.trace(self.G) / self.P
+        self.full = self.matrices(np.ones((1, self.P), dtype=bool))[0]
+        self.large_group = np.inf if np.linalg.cond(self.full) > ILL_CONDITIONED else LARGE_GROUP
+
+    def scale(self, C):
+        """What rounding is measured against in each pixel (N,): c in units of G, and a where its size is given."""
+        return np.abs(C).max(axis=0) / self.unit + self.border
+
+    def matrices(self, passive):
+        """B_F (S, P + border, P + border) of the passive sets `passive` (S, P)."""
+        P, size = self.P, self.P + self.border
+        B = np.zeros((len(passive), size, size))
+        B[:, :P, :P] = np.where(passive[:, None, :], self.G, -self.unit * np.eye(P))
+        if self.border:
+            B[:, :P, P] = self.unit
+            B[:, P, :P] = self.unit * passive
+        return B
+
+    def right_hand_sides(self, c):
+        return np.vstack([c, np.full((1, c.shape[1]), self.unit)]) if self.border else c
+
+    def unconstrained(self, C):
+        """a (P, N) without a >= 0; NaN where a column of `C` is not finite."""
+        A = np.linalg.solve(self.full, self.right_hand_sides(C))[:self.P]
+        A[:, ~np.isfinite(A).all(axis=0)] = np.nan
+        return A
+
+    def solve(self, c, passive):
+        """
+        z (P, n) of the pixels `c` (P, n) with the passive sets `passive` (P, n).
+
+        Large groups of one passive set are multiplied by its inverse; the pixels of small ones are solved each by
+        itself, and so are all where the inverse would be worse than elimination.
+        """
+        order, starts = _groups(passive)
+        sizes = np.diff(starts, append=order.size)
+        large = sizes >= self.large_group
+        z = np.empty_like(c)
+        alone = order[np.repeat(~large, sizes)]
+        if alone.size:
+            z[:, alone] = self._solve_each(c[:, alone], passive[:, alone])
+        if large.any():
+            members = order[np.repeat(large, sizes)]
+            z[:, members] = self._solve_groups(c[:, members], passive[:, order[starts[large]]], sizes[large])
+        return z
+
+    def _solve_each(self, c, passive):
+        B = self.matrices(passive.T)
+        return np.linalg.solve(B, self.right_hand_sides(c).T[:, :, None])[:, :self.P, 0].T
+
+    def _solve_groups(self, c, passive, sizes):
+        """The groups' pixels lie side by side in `c`; column g of `passive` belongs to the next `sizes[g]` of them."""
+        inverse = np.linalg.inv(self.matrices(passive.T))[:, :self.P]
+        z, stop = np.empty_like(c), 0
+        for W, size in zip(inverse, sizes):
+            start, stop = stop, stop + size
+            np.matmul(W[:, :self.P], c[:, start:stop], out=z[:, start:stop])
+            if self.border:
+                z[:, start:stop] += self.unit * W[:, self.P:]
+        return z
+
+
+def _groups(passive):
+    """Order (n,) that puts equal columns of `passive` (P, n) side by side, and where each run of them starts."""
+    packed = np.packbits(passive, axis=0)
+    order = np.lexsort(packed)
+    packed = packed[:, order]
+    changes = (packed[:, 1:] != packed[:, :-1]).any(axis=0)
+    return order, np.concatenate([[0], np.flatnonzero(changes) + 1])
