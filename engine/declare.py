@@ -135,6 +135,7 @@ class Output:
     label: str
     help: str = field(kw_only=True)
     optional: bool = field(default=True, kw_only=True)
+    create: bool = field(default=True, kw_only=True)   # whether QGIS's dialog asks for it unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,8 @@ class Tool:
 
     @classmethod
     def help(cls):
-        """What the tool does, from its docstring: the first paragraph is its short description."""
-        return "\n".join(line.strip() for line in (cls.__doc__ or "").strip().splitlines())
+        """What the tool does: the paragraphs of its docstring. The first is its short description."""
+        return [" ".join(paragraph.split()) for paragraph in (cls.__doc__ or "").strip().split("\n\n")]
 
     def run(self, job):
         """Get from the inputs to the outputs. Imports the science here, so that listing tools needs no numpy."""

@@ -1,0 +1,148 @@
+"""A job: what a tool's `run` is given, between the declaration and the files."""
+
+import json
+
+from .declare import BandsInput, RasterInput
+from .palette import colours
+from .raster import RasterWriter, Scene
+from .sentences import UserError
+from .spectra import from_features
+
+
+class Job:
+    """
+    Inputs opened, outputs collected, progress and messages passed on.
+
+    Parameters
+    ----------
+    tool : Tool
+    values : dict
+        Every parameter's value, complete (see `declare.validate`). A raster is `{"path", "crs"}`, spectra and features
+        are `{"features", ...}`.
+    outputs : dict
+        Where to write each output that is wanted.
+    version : str
+        The plugin's, for the provenance.
+    tell : callable(dict)
+        Takes what is to be said to whoever started the engine.
+    """
+
+    def __init__(self, tool, values, outputs, version, tell):
+        self.tool, self.values, self._outputs, self._version, self._tell = tool, values, outputs, version, tell
+        self._passes, self._passed, self._percent, self._scenes = 1, 0, -1, {}
+        self.result = {"numbers": {}, "rasters": {}, "spectra": {}}
+
+    def value(self, parameter):
+        """A number, choice, flag, text, file or field, as given or its default."""
+        return self.values[parameter.name]
+
+    def wants(self, output):
+        """Whether this output was asked for."""
+        return bool(self._outputs.get(output.name))
+
+    def path(self, output):
+        """Where to write an output that is a file."""
+        return self._outputs[output.name]
+
+    def scene(self, parameter):
+        """The scene behind a raster parameter, with the bands that its BandsInput names; None where it is not given."""
+        if self.values.get(parameter.name) is None:
+            return None
+        if parameter.name not in self._scenes:
+            given = self.values[parameter.name]
+            chosen = [self.values[bands.name] for bands in self.tool.parameters()
+                      if isinstance(bands, BandsInput) and bands.raster == parameter.name]
+            scene = Scene(given["path"], bands=chosen[0] if chosen else None, crs=given.get("crs"),
+                          name=parameter.name, say=self.say if parameter.spectral else None)
+            if isinstance(parameter, RasterInput) and parameter.spectral and scene.count < 2:
+                raise UserError("{label} has one band; unmixing needs a raster with at least two. "
+                                "Choose a hyperspectral or multispectral raster.", label=parameter.label)
+            self._scenes[parameter.name] = scene
+        return self._scenes[parameter.name]
+
+    def spectra(self, parameter):
+        """The spectra of a spectra parameter, as they are in the layer; None where it is not given."""
+        given = self.values.get(parameter.name)
+        return None if given is None else from_features(given["features"], parameter.name)
+
+    def features(self, parameter):
+        """Features: dictionaries with a GeoJSON `geometry` in the raster's CRS, and `attributes`."""
+        given = self.values.get(parameter.name)
+        return None if given is None else given["features"]
+
+    # what is given back
+
+    def raster(self, output, scene, names, **options):
+        """A writer for a raster output on the scene's grid, with the provenance in its metadata."""
+        self.result["rasters"][output.name] = {"style": output.style.value, "names": list(names),
+                                               "colours": colours(names)}
+        return RasterWriter(self.path(output), scene, names, tags=self.provenance(), **options)
+
+    def classes(self, output, names):
+        """The classes of a paletted raster, from 1 up, for its style and legend."""
+        self.result["rasters"][output.name].update(names=list(names), colours=colours(names))
+
+    def give_range(self, output, low, high):
+        """The range of values that the output's style spans."""
+        self.result["rasters"][output.name]["range"] = [float(low), float(high)]
+
+    def give_spectra(self, output, spectra, crs=None):
+        """Spectra for a layer, which the provider writes."""
+        if self.wants(output):
+            self.result["spectra"][output.name] = {
+                "features": spectra.to_features(), "crs": crs.to_wkt() if crs else "",
+                "names": spectra.names, "colours": colours(spectra.names)}
+
+    def give_number(self, output, value):
+        """A number, as a plain Python one."""
+        self.result["numbers"][output.name] = value.item() if hasattr(value, "item") else value
+
+    def report(self, output):
+        """An empty report, or None where none was asked for."""
+        if not self.wants(output):
+            return None
+        from .report import Report
+        return Report(self.tool.label, self.tool.help()[0])
+
+    def give_report(self, output, report):
+        """Write the report's file."""
+        run = {"Tool": f"subpixel:{self.tool.id}, Subpixel {self._version}", "Method": self.tool.citation,
+               **{name: value for name, value in self._plain_values().items()}}
+        with open(self.path(output), "w", encoding="utf-8") as file:
+            file.write(report.html(run))
+
+    def _plain_values(self):
+        plain = {}
+        for name, value in self.values.items():
+            if isinstance(value, dict):
+                value = value.get("path") or f"{len(value.get('features', ()))} features of {value.get('source', '')}"
+            plain[name] = value
+        return plain
+
+    def provenance(self):
+        """Tool, version, parameters and input, for the metadata of what is written."""
+        return {"SUBPIXEL_TOOL": f"subpixel:{self.tool.id}", "SUBPIXEL_VERSION": self._version,
+                "SUBPIXEL_PARAMETERS": json.dumps(self._plain_values(), ensure_ascii=False)}
+
+    # what is said on the way
+
+    def passes(self, number):
+        """How many passes over the raster the run will take, for its progress."""
+        self._passes = number
+
+    def progress(self, done, total):
+        """`done` of `total` steps of the present pass are over."""
+        percent = min(99, int(100 * (self._passed + done / max(total, 1)) / self._passes))
+        if done >= total:
+            self._passed += 1
+        if percent > self._percent:
+            self._percent = percent
+            self._tell({"progress": percent})
+
+    def say(self, template, **arguments):
+        """A message for the log."""
+        self._tell({"message": template, "arguments": arguments})
+
+    def warn(self, template, **arguments):
+        """Something that the user should see."""
+        self._tell({"warning": template, "arguments": arguments})

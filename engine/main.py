@@ -1,0 +1,94 @@
+"""
+The engine: runs one job and says how it goes, one JSON object per line on its own copy of file descriptor 1.
+
+Each line holds `progress` (percent), `message` or `warning` (a template) with `arguments`, and at last either `result` or
+`error` (a template, with `arguments` and, for the log, `traceback`). Whatever libraries print goes to stderr.
+"""
+
+import json
+import os
+import sys
+import threading
+import traceback
+
+
+def main(arguments):
+    """Run the job in the file named by the only argument. Returns the exit code."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def tell(message):
+        answers.write(json.dumps(message, ensure_ascii=False) + "\n")
+        answers.flush()
+
+    try:
+        with open(arguments[0], encoding="utf-8") as file:
+            job = json.load(file)
+        if job.get("attended"):
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+        tell({"result": run(job, tell)})
+        return 0
+    except Exception as error:
+        tell({**_explain(error), "traceback": traceback.format_exc()})
+        return 1
+
+
+def run(job, tell):
+    """Run a job, a dictionary with `tool`, `values`, `outputs` and `version`. Returns its result."""
+    import rasterio
+
+    from ..tools import all_tools
+    from . import raster
+    from .declare import validate
+    from .job import Job
+
+    tool = all_tools()[job["tool"]]() if "module" not in job else _foreign_tool(job["module"], job["tool"])
+    values = validate(tool, job["values"])
+    outputs = job.get("outputs", {})
+    with rasterio.Env(GDAL_CACHEMAX=raster.CACHE):
+        work = Job(tool, values, outputs, job.get("version", ""), tell)
+        tool.run(work)
+    return work.result
+
+
+def _foreign_tool(path, id):
+    """A tool declared in a file outside the package: how the tests bring their slow dummy."""
+    import importlib.util
+    spec = importlib.util.spec_from_file_location("subpixel.tools.foreign", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return next(value for value in vars(module).values() if getattr(value, "id", None) == id)()
+
+
+def _explain(error):
+    """An exception as the sentence that the user reads."""
+    import errno
+
+    from .sentences import UnreadableRaster, UserError
+    if isinstance(error, UserError):
+        answer = {"error": error.sentence.template, "arguments": error.sentence.arguments}
+        if isinstance(error, UnreadableRaster):
+            answer["unreadable"] = error.name
+        return answer
+    if isinstance(error, MemoryError):
+        return {"error": "There is not enough memory for this run. Clip the raster or use fewer bands.",
+                "arguments": {}}
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return {"error": "{path} could not be written completely: no room left. "
+                         "Make room on the disk, or choose another place for the output.",
+                "arguments": {"path": error.filename or "The output"}}
+    if isinstance(error, ValueError) and str(error).endswith("."):
+        return {"error": "{sentence}", "arguments": {"sentence": str(error)}}
+    return {"error": "This run failed for a reason that Subpixel did not foresee: {reason}. The log holds the "
+                     "details; please report them.",
+            "arguments": {"reason": f"{type(error).__name__}: {error}".rstrip(".")}}
+
+
+def _end_with_parent():
+    """End when whoever started the engine is gone: its end of standard input closes."""
+    try:
+        while os.read(0, 4096):
+            pass
+    except OSError:
+        pass
+    os._exit(1)

@@ -1,0 +1,179 @@
+"""From the declaration of a parameter or an output to QGIS's own, and from what the user gave to what a job holds."""
+
+import json
+
+from qgis.core import (Qgis, QgsCoordinateTransform, QgsFeatureRequest, QgsProcessing, QgsProcessingOutputNumber,
+                       QgsProcessingParameterBand, QgsProcessingParameterBoolean, QgsProcessingParameterDefinition,
+                       QgsProcessingParameterEnum, QgsProcessingParameterFeatureSource, QgsProcessingParameterField,
+                       QgsProcessingParameterFile, QgsProcessingParameterFileDestination,
+                       QgsProcessingParameterNumber, QgsProcessingParameterRasterDestination,
+                       QgsProcessingParameterRasterLayer, QgsProcessingParameterString,
+                       QgsProcessingParameterVectorDestination)
+
+from ..engine import declare
+from .words import tr
+
+GEOMETRIES = {"point": QgsProcessing.SourceType.TypeVectorPoint, "polygon": QgsProcessing.SourceType.TypeVectorPolygon}
+
+
+def definition(parameter):
+    """QGIS's parameter for a declared one."""
+    made = _make(parameter, parameter.name, tr(parameter.label), parameter.optional)
+    made.setHelp(tr(parameter.help))
+    if parameter.advanced:
+        made.setFlags(made.flags() | Qgis.ProcessingParameterFlag.Advanced)
+    return made
+
+
+def _make(parameter, name, label, optional):
+    default = parameter.default
+    if isinstance(parameter, declare.RasterInput):
+        return QgsProcessingParameterRasterLayer(name, label, default, optional)
+    if isinstance(parameter, declare.BandsInput):
+        return QgsProcessingParameterBand(name, label, default, parameter.raster, True, True)
+    if isinstance(parameter, declare.SpectraInput):
+        return QgsProcessingParameterFeatureSource(name, label, [QgsProcessing.SourceType.TypeVector], default, optional)
+    if isinstance(parameter, declare.FeaturesInput):
+        kinds = [GEOMETRIES[kind] for kind in parameter.geometries]
+        return QgsProcessingParameterFeatureSource(name, label, kinds, default, optional)
+    if isinstance(parameter, declare.FieldInput):
+        kind = Qgis.ProcessingFieldParameterDataType.Numeric if parameter.numeric \
+            else Qgis.ProcessingFieldParameterDataType.Any
+        return QgsProcessingParameterField(name, label, default, parameter.layer, kind, parameter.several, optional)
+    if isinstance(parameter, declare.FileInput):
+        wildcards = " ".join(f"*.{extension}" for extension in parameter.extensions)
+        return QgsProcessingParameterFile(name, label, Qgis.ProcessingFileParameterBehavior.File, "", default, optional,
+                                          f"{label} ({wildcards} {wildcards.upper()});;{tr('All files')} (*.*)")
+    if isinstance(parameter, (declare.Integer, declare.Real)):
+        kind = Qgis.ProcessingNumberParameterType.Integer if isinstance(parameter, declare.Integer) \
+            else Qgis.ProcessingNumberParameterType.Double
+        made = QgsProcessingParameterNumber(name, label, kind, default, optional)
+        if parameter.minimum is not None:
+            made.setMinimum(parameter.minimum)
+        if parameter.maximum is not None:
+            made.setMaximum(parameter.maximum)
+        return made
+    if isinstance(parameter, declare.Choice):
+        made = QgsProcessingParameterEnum(name, label, list(parameter.options), False, default, optional, True)
+        made.setMetadata({"widget_wrapper": {"useCheckBoxes": False}})
+        return made
+    if isinstance(parameter, declare.Flag):
+        return QgsProcessingParameterBoolean(name, label, default, optional)
+    if isinstance(parameter, declare.Text):
+        return QgsProcessingParameterString(name, label, default, False, optional)
+    raise TypeError(f"{parameter} is no kind of parameter that QGIS knows")
+
+
+def destination(output):
+    """QGIS's destination for a declared output that is a file or layer, or its output for a number."""
+    label = tr(output.label)
+    if isinstance(output, declare.NumberOutput):
+        return QgsProcessingOutputNumber(output.name, label)
+    create = output.create
+    if isinstance(output, declare.RasterOutput):
+        made = QgsProcessingParameterRasterDestination(output.name, label, None, output.optional, create)
+    elif isinstance(output, declare.SpectraOutput):
+        made = QgsProcessingParameterVectorDestination(output.name, label, QgsProcessing.SourceType.TypeVector, None,
+                                                       output.optional, create)
+    else:
+        extensions = ("html",) if isinstance(output, declare.ReportOutput) else output.extensions
+        filters = ";;".join(f"{extension.upper()} (*.{extension})" for extension in extensions)
+        made = QgsProcessingParameterFileDestination(output.name, label, filters, None, output.optional, create)
+    made.setHelp(tr(output.help))
+    return made
+
+
+class Reader:
+    """Reads what the user gave for a run's parameters."""
+
+    def __init__(self, algorithm, parameters, context):
+        self._algorithm, self._parameters, self._context = algorithm, parameters, context
+
+    def given(self, name):
+        """Whether anything was given."""
+        return self._parameters.get(name) not in (None, "", [])
+
+    def plain(self, parameter):
+        """The value of a parameter that is neither a layer nor features; None where nothing was given."""
+        read, parameters, context = self._algorithm, self._parameters, self._context
+        name = parameter.name
+        if not self.given(name) and parameter.optional and parameter.default is None:
+            return None
+        if isinstance(parameter, declare.BandsInput):
+            return read.parameterAsInts(parameters, name, context) if self.given(name) else None
+        if isinstance(parameter, declare.FieldInput):
+            return read.parameterAsStrings(parameters, name, context) if parameter.several \
+                else read.parameterAsString(parameters, name, context)
+        if isinstance(parameter, declare.FileInput):
+            return read.parameterAsFile(parameters, name, context)
+        if isinstance(parameter, declare.Integer):
+            return read.parameterAsInt(parameters, name, context)
+        if isinstance(parameter, declare.Real):
+            return read.parameterAsDouble(parameters, name, context)
+        if isinstance(parameter, declare.Choice):
+            return read.parameterAsEnumString(parameters, name, context)
+        if isinstance(parameter, declare.Flag):
+            return read.parameterAsBool(parameters, name, context)
+        return read.parameterAsString(parameters, name, context)
+
+    def raster(self, parameter):
+        """The raster layer, or None."""
+        if not self.given(parameter.name):
+            return None
+        return self._algorithm.parameterAsRasterLayer(self._parameters, parameter.name, self._context)
+
+    def source(self, parameter):
+        """The feature source, or None."""
+        if not self.given(parameter.name):
+            return None
+        return self._algorithm.parameterAsSource(self._parameters, parameter.name, self._context)
+
+
+def spectra_features(source):
+    """Features of a layer of spectra as the engine takes them."""
+    names = [field.name() for field in source.fields()]
+    request = QgsFeatureRequest()
+    features = []
+    for feature in source.getFeatures(request):
+        values = {name: _plain(feature[name]) for name in names}
+        profile = _profile(values.pop("profile", None) or values.pop("profiles", None))
+        point = feature.geometry().centroid().asPoint() if feature.hasGeometry() else None
+        features.append({"name": values.pop("name", None), "profile": profile, "source": values.pop("source", None),
+                         "point": None if point is None else [point.x(), point.y()],
+                         "attributes": {name: value for name, value in values.items() if name != "fid"}})
+    return {"features": features, "source": source.sourceName(), "crs": source.sourceCrs().toWkt()}
+
+
+def _profile(value):
+    """A profile from a text or a JSON field; None where it is none."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def _plain(value):
+    """An attribute as JSON can hold it."""
+    if value is None or isinstance(value, (bool, int, float, str, dict, list)):
+        return value
+    return None if hasattr(value, "isNull") and value.isNull() else str(value)
+
+
+def located_features(source, crs, context):
+    """Features with their geometry as GeoJSON in the raster's CRS, for sampling."""
+    transform = None
+    if crs is not None and crs.isValid() and source.sourceCrs().isValid() and crs != source.sourceCrs():
+        transform = QgsCoordinateTransform(source.sourceCrs(), crs, context.transformContext())
+    names = [field.name() for field in source.fields()]
+    features = []
+    for feature in source.getFeatures():
+        if not feature.hasGeometry():
+            continue
+        geometry = feature.geometry()
+        if transform:
+            geometry.transform(transform)
+        features.append({"geometry": json.loads(geometry.asJson(17)), "id": feature.id(),
+                         "attributes": {name: _plain(feature[name]) for name in names}})
+    return {"features": features, "source": source.sourceName()}

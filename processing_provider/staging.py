@@ -1,0 +1,71 @@
+"""Outputs are made beside their targets and moved there when all is complete, so that nothing half-written is left."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from qgis.core import QgsProcessingException
+
+from .words import tr
+
+
+class Staging:
+    """A context manager: `place` gives where to write, `deliver` moves everything to its target."""
+
+    def __init__(self):
+        self._folders, self._targets, self._made = {}, [], []
+
+    def __enter__(self):
+        self.work = Path(tempfile.mkdtemp(prefix="subpixel-"))
+        return self
+
+    def __exit__(self, *_):
+        for folder in [self.work, *self._folders.values()]:
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in reversed(self._made):
+            try:
+                folder.rmdir()
+            except OSError:
+                pass  # it is no longer empty: what was delivered is in it
+
+    def place(self, target):
+        """A path to write to on the target's own disk."""
+        target = Path(target)
+        folder = target.parent
+        if folder not in self._folders:
+            try:
+                missing = [parent for parent in [folder, *folder.parents] if not parent.exists()]
+                folder.mkdir(parents=True, exist_ok=True)
+                self._made += reversed(missing)
+                self._folders[folder] = Path(tempfile.mkdtemp(prefix=".subpixel-", dir=folder))
+            except OSError as error:
+                raise QgsProcessingException(tr(
+                    "The folder {folder} cannot be written to: {reason}. Choose another place for the output.").format(
+                        folder=folder, reason=error.strerror)) from error
+        staged = self._folders[folder] / target.name
+        self._targets.append((staged, target))
+        return staged
+
+    def deliver(self):
+        """Move every file that was written to its target, with what belongs to it (`.qml`, `.aux.xml`)."""
+        for staged, target in self._targets:
+            self._check_replaceable(staged, target)
+        for staged, target in self._targets:
+            for old in (target.with_suffix(".qml"), target.with_name(target.name + ".aux.xml")):
+                if staged.exists() and old.exists():
+                    old.unlink()
+        for folder, own in self._folders.items():
+            for file in own.iterdir():
+                os.replace(file, folder / file.name)
+
+    @staticmethod
+    def _check_replaceable(staged, target):
+        try:
+            if staged.exists() and target.exists():
+                with open(target, "r+b"):
+                    pass
+        except OSError as error:
+            raise QgsProcessingException(tr(
+                "{target} cannot be replaced: {reason}. Close it where it is open, or choose another name.").format(
+                    target=target, reason=error.strerror)) from error

@@ -1,0 +1,110 @@
+"""How layers look: a renderer for each kind of output, kept as a `.qml` beside the file, which QGIS applies on loading."""
+
+from qgis.core import (QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement, QgsMarkerSymbol,
+                       QgsMultiBandColorRenderer, QgsPalettedRasterRenderer, QgsPalLayerSettings, QgsRasterLayer,
+                       QgsRasterShader, QgsRendererCategory, QgsSingleBandPseudoColorRenderer,
+                       QgsStyle, QgsTextBufferSettings, QgsTextFormat, QgsVectorLayer, QgsVectorLayerSimpleLabeling)
+from qgis.PyQt.QtGui import QColor
+
+STOPS = 11
+
+
+def style_raster(path, answer):
+    """Write the `.qml` of a raster output; `answer` is what the engine said of it."""
+    layer = QgsRasterLayer(str(path), path.stem, "gdal")
+    if layer.isValid():
+        layer.setRenderer(RENDERERS[answer["style"]](layer, answer))
+        layer.saveNamedStyle(str(path.with_suffix(".qml")))
+
+
+def _fractions(layer, answer):
+    """The first endmember's fractions, from white to its colour, always from 0 to 1 so that maps compare."""
+    return _ramp(layer, [QColor("#ffffff"), QColor(answer["colours"][0]), QColor(answer["colours"][0]).darker(180)], 0, 1)
+
+
+def _dominant(layer, answer):
+    classes = [QgsPalettedRasterRenderer.Class(number, QColor(colour), name)
+               for number, (name, colour) in enumerate(zip(answer["names"], answer["colours"]), 1)]
+    return QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes)
+
+
+def _composite(layer, answer):
+    return QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3)
+
+
+def _spectral(layer, answer):
+    bands = answer.get("rgb") or [1, 1, 1]
+    provider = layer.dataProvider()
+    renderer = QgsMultiBandColorRenderer(provider, *bands)
+    for band, attach in zip(bands, (renderer.setRedContrastEnhancement, renderer.setGreenContrastEnhancement,
+                                    renderer.setBlueContrastEnhancement)):
+        low, high = provider.cumulativeCut(band, 0.02, 0.98, provider.extent(), 250000)
+        stretch = QgsContrastEnhancement(provider.dataType(band))
+        stretch.setContrastEnhancementAlgorithm(
+            QgsContrastEnhancement.ContrastEnhancementAlgorithm.StretchToMinimumMaximum)
+        stretch.setMinimumValue(low)
+        stretch.setMaximumValue(high)
+        attach(stretch)
+    return renderer
+
+
+def _error(layer, answer):
+    provider = layer.dataProvider()
+    high = provider.cumulativeCut(1, 0.0, 0.98, provider.extent(), 250000)[1]
+    return _ramp(layer, _named_ramp("Magma"), 0, high if high > 0 else 1)
+
+
+def _scaling(layer, answer):
+    provider = layer.dataProvider()
+    low, high = provider.cumulativeCut(1, 0.02, 0.98, provider.extent(), 250000)
+    reach = max(1 - low, high - 1, 1e-3)
+    return _ramp(layer, _named_ramp("PuOr"), 1 - reach, 1 + reach)
+
+
+RENDERERS = {"fractions": _fractions, "dominant": _dominant, "composite": _composite, "spectral": _spectral,
+             "error": _error, "scaling": _scaling}
+
+
+def _named_ramp(name):
+    ramp = QgsStyle.defaultStyle().colorRamp(name) or QgsStyle.defaultStyle().colorRamp("Viridis")
+    return [ramp.color(step / (STOPS - 1)) for step in range(STOPS)]
+
+
+def _ramp(layer, colours, low, high):
+    """A renderer of band 1 that runs evenly through `colours` from `low` to `high`."""
+    function = QgsColorRampShader(low, high)
+    function.setColorRampType(QgsColorRampShader.Type.Interpolated)
+    steps = len(colours) - 1
+    values = [low + (high - low) * step / steps for step in range(steps + 1)]
+    function.setColorRampItemList([QgsColorRampShader.ColorRampItem(value, colour, f"{value:.3g}")
+                                   for value, colour in zip(values, colours)])
+    shader = QgsRasterShader()
+    shader.setRasterShaderFunction(function)
+    renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1, shader)
+    renderer.setClassificationMin(low)
+    renderer.setClassificationMax(high)
+    return renderer
+
+
+def style_spectra(path, answer):
+    """Write the `.qml` of a layer of spectra with points: a marker in each endmember's colour, labelled by its name."""
+    layer = QgsVectorLayer(str(path), path.stem, "ogr")
+    if not layer.isValid():
+        return
+    categories = []
+    for name, colour in zip(answer["names"], answer["colours"]):
+        symbol = QgsMarkerSymbol.createSimple({"name": "circle", "color": colour, "size": "3.5",
+                                               "outline_color": "white", "outline_width": "0.5"})
+        categories.append(QgsRendererCategory(name, symbol, name))
+    layer.setRenderer(QgsCategorizedSymbolRenderer("name", categories))
+    label = QgsPalLayerSettings()
+    label.fieldName = "name"
+    words, halo = QgsTextFormat(), QgsTextBufferSettings()
+    halo.setEnabled(True)
+    halo.setColor(QColor("white"))
+    words.setBuffer(halo)
+    words.setSize(9)
+    label.setFormat(words)
+    layer.setLabeling(QgsVectorLayerSimpleLabeling(label))
+    layer.setLabelsEnabled(True)
+    layer.saveNamedStyle(str(path.with_suffix(".qml")))

@@ -1,0 +1,49 @@
+"""Parameters and outputs that many tools share: a sentence of help, a range or a default stands here once."""
+
+from ..engine.declare import (BandsInput, Integer, NumberOutput, RasterInput, RasterOutput, ReportOutput, SpectraInput,
+                              SpectraOutput, Style)
+
+INPUT = RasterInput("INPUT", "Hyperspectral image", help="Raster with at least two bands, in any unit (reflectance, "
+                    "radiance, digital numbers); a scale and an offset that it declares are applied. Pixels that are "
+                    "nodata in a used band are left out and come out as nodata.")
+
+BANDS = BandsInput("BANDS", "Bands to use", optional=True, advanced=True, help="Exactly these bands. None chosen: all "
+                   "but those flagged bad in the raster's metadata (bbl), nodata throughout, or constant.")
+
+ENDMEMBERS = SpectraInput("ENDMEMBERS", "Endmembers", raster="INPUT", help="Layer of spectra (a feature each, with the "
+                          "fields name and profile), in the raster's units. They are matched to the raster's bands by "
+                          "wavelength, or by number where there are no wavelengths. A selection counts as the layer.")
+
+COUNT = Integer("COUNT", "Number of endmembers", default=4, minimum=2, within_bands_of="INPUT",
+                help="How many materials to look for: at least 2, at most the number of bands. HySime estimates it.")
+
+SEED = Integer("SEED", "Random seed", default=0, minimum=0, advanced=True,
+               help="Starts the random numbers: the same seed gives the same result. 0 or any positive whole number.")
+
+FOUND = SpectraOutput("ENDMEMBERS", "Endmembers", optional=False, help="Layer with one spectrum per feature (name, "
+                      "profile, source), at the pixel it was taken from. Rename the materials in its attribute table.")
+
+ABUNDANCES = RasterOutput("ABUNDANCES", "Abundances", style=Style.FRACTIONS, optional=False, help="Raster with one band "
+                          "per endmember, named after it: the fraction of the pixel that it covers, 0 to 1. Nodata "
+                          "-9999.")
+
+RMSE = NumberOutput("RMSE", "Reconstruction RMSE (input units)", help="Root mean square, over all pixels and bands, of "
+                    "the difference between the image and its reconstruction.")
+
+SAM = NumberOutput("SAM", "Mean spectral angle (degrees)", help="Angle between a pixel and its reconstruction, averaged "
+                   "over the pixels.")
+
+RANK = NumberOutput("RANK", "Number of endmembers", help="How many materials were found or used.")
+
+REPORT = ReportOutput("REPORT", "Report", create=False, help="HTML file with the figures and plots of the run.")
+
+
+def numbered(count, word="endmember"):
+    """Names for endmembers that have none yet."""
+    return [f"{word} {number}" for number in range(1, count + 1)]
+
+
+def pixel_source(scene, row, col):
+    """Where a spectrum came from, in words: the raster's name and the pixel, counted from 0."""
+    name = scene.path.replace("\\", "/").rsplit("/", 1)[-1]
+    return f"{name}, row {row}, column {col}"

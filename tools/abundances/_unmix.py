@@ -1,0 +1,102 @@
+"""What every tool does that finds abundances for given endmembers: blocks in, abundances and errors out."""
+
+import contextlib
+
+from ...engine.declare import RasterOutput, Style, Tool
+from .. import _shared
+
+UNIT_RATIO = 20
+
+
+class UnmixingTool(Tool):
+    """Abundances of given endmembers, pixel by pixel, in bounded memory."""
+
+    tags = ("unmixing", "abundance", "fraction", "least squares", "linear mixing model", "hyperspectral")
+    image = _shared.INPUT
+    endmembers = _shared.ENDMEMBERS
+    bands = _shared.BANDS
+    abundances = _shared.ABUNDANCES
+    residual = RasterOutput("RESIDUAL", "Residual", style=Style.ERROR, create=False, help="Raster with the RMSE of each "
+                            "pixel's reconstruction over its bands, in input units.")
+    rmse, sam, report = _shared.RMSE, _shared.SAM, _shared.REPORT
+    example = {"INPUT": "scene", "ENDMEMBERS": "endmembers"}
+
+    sum_to_one = False
+
+    def solver(self):
+        """The algorithm: a function of pixels Y (L, n) and endmembers M (L, P) that gives `Abundances`."""
+        raise NotImplementedError(f"{type(self).__name__} names no solver")
+
+    def run(self, job):
+        unmix(self, job, self.solver())
+
+
+def unmix(tool, job, solve, extra=None):
+    """
+    Run `solve` over the image and write what it gives.
+
+    Parameters
+    ----------
+    solve : callable
+        Of pixels Y (L, n) and endmembers M (L, P); gives `Abundances`.
+    extra : dict, optional
+        Further single-band raster outputs: the output, and how to get its values (n,) from the `Abundances`.
+    """
+    import numpy as np
+
+    from ...algorithms.abundances.linear_model import check_endmembers
+    scene, spectra = job.scene(tool.image), job.spectra(tool.endmembers)
+    M = spectra.to_scene(scene, job.say)
+    check_endmembers(M, spectra.names, sum_to_one=tool.sum_to_one)
+    job.say("{bands} bands, {count} endmembers: {names}.", bands=scene.L, count=spectra.P,
+            names=", ".join(spectra.names))
+    totals, sums, squares, brightness = np.zeros(5), np.zeros(spectra.P), np.zeros(spectra.P), [0.0, 0]
+    wanted = {output: take for output, take in {tool.residual: lambda fit: fit.rmse, **(extra or {})}.items()
+              if job.wants(output)}
+
+    def block(Y, valid):
+        Y = Y if valid.all() else Y[:, valid]
+        return solve(Y, M), valid, float(np.abs(Y[:, ::97], dtype=np.float64).sum()), Y[:, ::97].size
+
+    with contextlib.ExitStack() as open_files:
+        def raster(output, names):
+            return open_files.enter_context(job.raster(output, scene, names))
+        abundances = raster(tool.abundances, spectra.names)
+        others = {output: raster(output, [output.label]) for output in wanted}
+        for window, (fit, valid, size, values) in scene.map_blocks(block, progress=job.progress):
+            abundances.write(window, fit.A, valid)
+            for output, file in others.items():
+                file.write(window, wanted[output](fit), valid)
+            known, seen = np.isfinite(fit.A).all(axis=0), np.isfinite(fit.angle)
+            totals += [np.square(fit.rmse).sum(), fit.rmse.size, fit.angle[seen].sum(), seen.sum(), known.sum()]
+            sums += fit.A[:, known].sum(axis=1)
+            squares += np.square(fit.A[:, known]).sum(axis=1)
+            brightness[0] += size
+            brightness[1] += values
+        if not totals[1]:
+            _nothing_valid(scene)
+    ratio = brightness[0] / max(brightness[1], 1) / np.abs(M).mean()
+    if not 1 / UNIT_RATIO < ratio < UNIT_RATIO:
+        job.warn("The image is {ratio} times as bright as the endmembers: they seem to be in different units "
+                 "(reflectance and digital numbers, say), so the fractions mean little.", ratio=f"{ratio:.3g}")
+    rmse, angle = np.sqrt(totals[0] / totals[1]), np.degrees(totals[2] / max(totals[3], 1))
+    job.give_number(tool.rmse, float(rmse))
+    job.give_number(tool.sam, float(angle))
+    report = job.report(tool.report)
+    if report:
+        count = max(totals[4], 1)
+        mean = sums / count
+        spread = np.sqrt(np.maximum(squares / count - mean ** 2, 0))
+        report.numbers(Endmembers=spectra.P, Bands=scene.L, Pixels=int(totals[1]), RMSE=float(rmse),
+                       Mean_spectral_angle_in_degrees=float(angle))
+        report.heading("Fractions")
+        report.table(["Endmember", "Mean", "Standard deviation"], zip(spectra.names, mean, spread))
+        from ...engine.spectra import of_scene
+        report.spectra(of_scene(scene, M, spectra.names))
+        job.give_report(tool.report, report)
+
+
+def _nothing_valid(scene):
+    from ...engine.sentences import UserError
+    raise UserError("{path} has no valid pixel: each is nodata in one of the {bands} used bands. Choose another "
+                    "raster, or leave out the bands with gaps.", path=scene.path, bands=scene.L)

@@ -1,0 +1,21 @@
+"""The tool `ucls`."""
+
+from ...engine.declare import Group
+from ._unmix import UnmixingTool
+
+
+class UnconstrainedLeastSquares(UnmixingTool):
+    """Weight of each endmember in every pixel by ordinary least squares, without any constraint.
+
+    Weights may be negative or above one: where they are, an endmember is missing or the noise is strong. It is the
+    fastest estimate, and a check of whether a linear mixture of these endmembers describes the scene at all."""
+
+    id = "ucls"
+    label = "Unconstrained least squares (UCLS)"
+    group = Group.ABUNDANCES
+    tags = UnmixingTool.tags + ("UCLS",)
+    citation = "Heinz and Chang, Fully constrained least squares linear spectral mixture analysis, IEEE TGRS 39(3), 2001"
+
+    def solver(self):
+        from ...algorithms.abundances.ucls import ucls
+        return ucls

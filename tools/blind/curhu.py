@@ -1,0 +1,136 @@
+"""The tool `curhu`."""
+
+from ...engine.declare import Choice, Flag, Group, Integer, Tool
+from .. import _shared
+from ..rank.iqr import TOLERANCE
+from ..rank.hysime import add_hysime
+
+
+class CURUnmixing(Tool):
+    """Number of materials, their spectra and how much of each is in every pixel, from the image alone.
+
+    CUR-HU picks the most informative pixels of the scene as endmembers and its most informative bands, and gets the
+    abundances from those bands by one small matrix. Nothing is random: the same image always gives the same result.
+
+    The number of endmembers is estimated (HySime) where it is given as 0. It needs pixels that are nearly pure."""
+
+    id = "curhu"
+    label = "CUR-HU blind unmixing"
+    group = Group.BLIND
+    tags = ("blind unmixing", "CUR decomposition", "DEIM", "endmember extraction", "abundance", "CUR-HU")
+    citation = ("Abdelgawad, Cheung and Yan, Efficient Blind Hyperspectral Unmixing Framework Based on CUR "
+                "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, Algorithm 2")
+
+    image = _shared.INPUT
+    count = Integer("COUNT", "Number of endmembers (0: estimate)", default=0, minimum=0, within_bands_of="INPUT",
+                    help="How many materials to look for, from 2 up to the number of bands; 0 estimates it from the "
+                         "image. Default 0.")
+    rank_method = Choice("RANKMETHOD", "Estimate the number by", default="hysime", options={
+        "hysime": "HySime (signal subspace)", "iqr": "Incremental QR (as published)"},
+        help="How the number is estimated where it is 0. The published incremental QR gives far too many on real "
+             "scenes at its tolerances. Default hysime.")
+    tolerance = TOLERANCE
+    bands = _shared.BANDS
+    vectors = Choice("VECTORS", "Singular vectors", default="exact", advanced=True, options={
+        "exact": "Exact", "iqr": "By incremental QR (as published)"},
+        help="The vectors that pixels and bands are chosen from: exact, or by an incremental QR, which depends on the "
+             "order of the pixels and keeps many more numbers in memory. Default exact.")
+    denoise = Flag("DENOISE", "Remove noise first", default=True, advanced=True, help="Subtract the noise that a "
+                   "regression of each band on all others finds. Default yes.")
+    middle = Choice("MIDDLE", "Middle matrix U", default="optimal", advanced=True, options={
+        "optimal": "Optimal (eq. 20)", "intersection": "Inverse of the intersection"},
+        help="The matrix between the chosen pixels and bands: the one with the smallest error, or the inverse of where "
+             "they cross. Default optimal.")
+    constraints = Choice("CONSTRAINTS", "Constraints on abundances", default="anc+asc", advanced=True, options={
+        "none": "None", "anc": "Nonnegative", "anc+asc": "Nonnegative, sum to one"},
+        help="What is imposed on the abundances, by setting negative ones to zero and dividing by the sum, as "
+             "published. Default anc+asc.")
+    abundances, endmembers = _shared.ABUNDANCES, _shared.FOUND
+    rank, rmse, report = _shared.RANK, _shared.RMSE, _shared.REPORT
+    example = {"INPUT": "scene", "COUNT": 3}
+
+    def run(self, job):
+        import numpy as np
+
+        from ...algorithms.blind.curhu import curhu
+        from ...engine.memory import need
+        from ...engine.spectra import of_scene
+        scene, by_iqr = job.scene(self.image), job.value(self.vectors) == "iqr"
+        count, estimate, reading = self._count(job, scene)
+        need(8 * scene.width * scene.height * (scene.L if by_iqr else count),
+             "Ask for fewer endmembers, use exact singular vectors, or clip the raster.")
+        pixels = scene.pixels(rows=by_iqr, progress=job.progress)
+        result = curhu(pixels, count, denoise=job.value(self.denoise), singular_vectors=job.value(self.vectors),
+                       tol=job.value(self.tolerance), middle=job.value(self.middle),
+                       constraints=job.value(self.constraints))
+        positions = [pixels.locate(index) for index in result.pixels]
+        spectra = of_scene(scene, result.C, _shared.numbered(count),
+                           [_shared.pixel_source(scene, *at) for at in positions], positions)
+
+        def block(Y, valid):
+            Y = (Y if valid.all() else Y[:, valid]).astype(np.float64)
+            S = result.abundances(Y)
+            known = np.isfinite(S).all(axis=0)
+            return S, valid, np.square(Y[:, known] - result.C @ S[:, known]).sum(), known.sum(), S[:, known].sum(axis=1)
+
+        error = pixels_known = total = 0.0
+        with job.raster(self.abundances, scene, spectra.names) as file:
+            for window, (S, valid, squares, known, sums) in scene.map_blocks(block, progress=job.progress):
+                file.write(window, S, valid)
+                error, pixels_known, total = error + squares, pixels_known + known, total + sums
+        rmse = float(np.sqrt(error / max(pixels_known * scene.L, 1)))
+        if pixels_known < pixels.count:
+            job.warn("{count} pixels have no fractions, since no endmember explains them: they are nodata.",
+                     count=int(pixels.count - pixels_known))
+        job.give_spectra(self.endmembers, spectra, scene.crs)
+        job.give_number(self.rank, count)
+        job.give_number(self.rmse, rmse)
+        report = job.report(self.report)
+        if report:
+            report.numbers(Endmembers=count, Bands=scene.L, Pixels=pixels.count, RMSE=rmse)
+            report.spectra(spectra)
+            report.heading("Endmembers")
+            report.table(["Endmember", "Mean fraction", "Row", "Column", "Band chosen with it"],
+                         [(name, mean, *at, scene.band_names[band]) for name, mean, at, band in
+                          zip(spectra.names, total / max(pixels_known, 1), positions, result.bands)])
+            self._picture(job, report, spectra.names)
+            if estimate is not None:
+                report.heading("How the number was estimated")
+                add_hysime(report, estimate, reading)
+            job.give_report(self.report, report)
+
+    def _count(self, job, scene):
+        """The number of endmembers, HySime's result where it was asked, and the number of pixels."""
+        from ...algorithms.pixels import blocks, moments
+        from ...algorithms.prepare.noise import regression_noise
+        from ...algorithms.rank.hysime import hysime
+        from ...algorithms.rank.iqr import iqr
+        from ...engine.sentences import UserError
+        given, method = job.value(self.count), job.value(self.rank_method)
+        if given == 1:
+            raise UserError("The number of endmembers is 1; unmixing needs at least 2, or 0 to estimate it.")
+        if given:
+            job.passes(4)
+            return given, None, None
+        job.passes(5 if method == "hysime" else 6)
+        pixels = scene.pixels(rows=method == "iqr", progress=job.progress)
+        found = moments(pixels)
+        if method == "hysime":
+            estimate = hysime(found, regression_noise(found))
+            count = estimate.rank
+        else:
+            estimate, noise = None, regression_noise(found) if job.value(self.denoise) else None
+            count = iqr((noise.denoise(part) if noise else part for block in pixels for part in blocks(block)),
+                        job.value(self.tolerance)).rank
+        job.say("Estimated number of endmembers: {count}.", count=count)
+        if count < 2:
+            raise UserError("{count} endmembers were estimated, and unmixing needs at least 2: the image looks like "
+                            "one material or noise alone. Give the number of endmembers yourself.", count=count)
+        return count, estimate, found.N
+
+    def _picture(self, job, report, names):
+        """The composite of all fractions, from the raster just written."""
+        from ...engine.pictures import composite_of
+        report.heading("Where they are")
+        report.picture(composite_of(job.path(self.abundances), names),
+                       "All fractions, each endmember in its colour")
