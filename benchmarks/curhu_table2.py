@@ -23,8 +23,8 @@ def main():
     rows += [{"method": "IQR", "tol": tol, "ours": iqr(X, tol).rank, "without noise removal": iqr(Y, tol).rank,
               "paper": paper} for tol, paper in PAPER.items()]
     record("curhu_table2", "CUR-HU Table 2: estimated number of endmembers of Indian Pines", rows, None,
-           f"Not the same data: {Y.shape[0]} bands here (tensorly's copy, 145 x 145 pixels), 185 in the paper, which does "
-           "not say which. Pixels in row-major order. 16 classes are labelled. Cuprite is not at hand.")
+           f"Not the same data: {Y.shape[0]} bands here (tensorly's copy, 145 x 145 pixels), 185 in the paper, which "
+           "does not say which. Pixels in row-major order. 16 classes are labelled. Cuprite is not at hand.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from subpixel.algorithms.simulate.scene import gaussian_field_abundances
 SEED, SIDE = 0, 64
 SPECTRA = {"dark (for seawater)": "Carbon_Black GDS68 sm.ap.", "clintonite": "Clintonite NMNH126553",
            "sodium bicarbonate": "Sodium_Bicarbonate GDS55"}
-PAPER = {"anc": ([0, 0, 2.10e-8], [4.33e-15, 9.15e-17, 6.98e-17]), "anc+asc": ([0, 0, 2.10e-8], [3.48e-15, 1.55e-15, 2.41e-15])}
+PAPER = {"anc": ([0, 0, 2.10e-8], [4.33e-15, 9.15e-17, 6.98e-17]),
+         "anc+asc": ([0, 0, 2.10e-8], [3.48e-15, 1.55e-15, 2.41e-15])}
 
 
 def spectra():
@@ -35,9 +36,9 @@ def main():
                       "paper SAD": float(b), "z-scored SAD": float(c), "RMSE": float(d), "paper RMSE": float(e)}
                      for name, a, b, c, d, e in zip(SPECTRA, angle, paper_sad, zscored, error, paper_rmse)]
     record("curhu_table3", "CUR-HU Table 3: noise-free scene with pure pixels", rows, SEED,
-           f"{SIDE} x {SIDE} pixels, Gaussian fields with pure pixels, {len(M)} bands of the USGS 1995 library (480 in the "
-           "paper). That library has no seawater: its darkest spectrum stands in. Noise removal finds nothing to remove "
-           "but its ridge (1e-12), which is all that those rows show.")
+           f"{SIDE} x {SIDE} pixels, Gaussian fields with pure pixels, {len(M)} bands of the USGS 1995 library (480 in "
+           "the paper). That library has no seawater: its darkest spectrum stands in. Noise removal finds nothing to "
+           "remove but its ridge (1e-12), which is all that those rows show.")
 
 
 if __name__ == "__main__":

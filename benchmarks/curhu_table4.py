@@ -36,8 +36,8 @@ def main():
                                                 PAPER_RMSE[constraints])]
     record("curhu_table4", "CUR-HU Table 4: Samson", rows, None,
            "The paper's figures are those of exact singular vectors without noise removal, in every digit. Its SAD "
-           "for CUR-HU is the plain angle, that of the methods whose figures it took from elsewhere (checked: KbSNMF-div) "
-           "is z-scored: never compare across. IQR: tolerance 1e-3, row-major order.")
+           "for CUR-HU is the plain angle, that of the methods whose figures it took from elsewhere (checked: "
+           "KbSNMF-div) is z-scored: never compare across. IQR: tolerance 1e-3, row-major order.")
 
 
 if __name__ == "__main__":

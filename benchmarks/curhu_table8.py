@@ -51,8 +51,8 @@ def main():
                              "slowest (s)": float(times.max()), "paper time (s)": paper_time,
                              "ratio": float(times.mean() / paper_time)})
     record("curhu_table8", "CUR-HU Table 8: reconstruction error and time", rows, None,
-           f"Time: mean of {RUNS} runs, everything from the integer pixels to the constrained abundances, without the start "
-           "of the process. NRMSE_Y of C U R, without constraints: the paper's Samson figure is that without noise "
+           f"Time: mean of {RUNS} runs, everything from the integer pixels to the constrained abundances, without the "
+           "start of the process. NRMSE_Y of C U R, without constraints: the paper's Samson figure is that without noise "
            "removal, its Jasper Ridge figure that with it. Houston is not at hand.")
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..endmembers.deim import deim
-from ..pixels import blocks, moments
+from ..pixels import blocks
+from ..pixels import moments as moments_of
 from ..prepare.noise import regression_noise
 from ..rank.iqr import iqr
 
@@ -60,9 +61,10 @@ class CURHU:
         return S / np.where(total > 0, total, np.nan)
 
 
-def curhu(Y, P, *, denoise=True, singular_vectors="exact", tol=1e-3, middle="optimal", constraints="none"):
+def curhu(Y, P, *, moments=None, denoise=True, singular_vectors="exact", tol=1e-3, middle="optimal",
+          constraints="none"):
     """
-    Blind unmixing by the CUR decomposition (CUR-HU, Algorithm 2), in three passes over the pixels.
+    Blind unmixing by the CUR decomposition (CUR-HU, Algorithm 2), in three passes over the pixels (two if `moments` are given).
 
     X = Y - N is the scene without its regression noise, X ~ W Sigma V^T its truncated SVD. DEIM chooses bands I from
     W and pixels J from V; C = X(:, J), R = X(I, :), and U minimises ||Y - C U R||_F (eq. 19)::
@@ -75,6 +77,8 @@ def curhu(Y, P, *, denoise=True, singular_vectors="exact", tol=1e-3, middle="opt
         Pixels in row-major order.
     P : int
         Number of endmembers.
+    moments : Moments, optional
+        Of the same pixels, where the rank estimate has already needed them.
     denoise : bool
         Remove the noise by multiple regression first (lines 2-3), which needs more pixels than bands.
     singular_vectors : {"exact", "iqr"}
@@ -113,7 +117,7 @@ def curhu(Y, P, *, denoise=True, singular_vectors="exact", tol=1e-3, middle="opt
     _one_of("singular_vectors", singular_vectors, SINGULAR_VECTORS)
     _one_of("middle", middle, MIDDLES)
     _one_of("constraints", constraints, CONSTRAINTS)
-    scene = moments(Y)
+    scene = moments_of(Y) if moments is None else moments
     _check_count(P, len(scene.mean), scene.N, scene.R)
     D = regression_noise(scene).T if denoise else np.eye(len(scene.mean))
     if singular_vectors == "exact":
@@ -154,6 +158,8 @@ def _leading(values, vectors, P, scale, way_out):
     """The P leading left singular vectors and values from an eigendecomposition, if there are as many."""
     values, vectors = values[::-1], vectors[:, ::-1]
     rank = int(np.count_nonzero(values > len(values) * np.finfo(float).eps * values[0]))
+    if rank < 2:
+        raise ValueError("All pixels have the same spectrum up to a factor: there is nothing to unmix.")
     if rank < P:
         raise ValueError(f"The scene spans {rank} dimensions only, too few for {P} endmembers. "
                          + way_out.format(rank=rank))

@@ -149,8 +149,10 @@ def vca_projection(moments, P):
     d = P if projective else P - 1
     if not values[-d] > L * np.finfo(float).eps * values[-1]:
         rank = int(np.count_nonzero(values > L * np.finfo(float).eps * values[-1]))
-        raise ValueError(f"The scene spans {rank} dimensions only, too few for {P} endmembers. Ask for at most "
-                         f"{rank if projective else rank + 1}.")
+        most = rank if projective else rank + 1
+        if most < 2:
+            raise ValueError("All pixels have the same spectrum up to a factor: there are no endmembers to tell apart.")
+        raise ValueError(f"The scene spans {rank} dimensions only, too few for {P} endmembers. Ask for at most {most}.")
     return Projection(vectors[:, ::-1][:, :d].copy(), moments.mean, float(snr), bool(projective))
 
 

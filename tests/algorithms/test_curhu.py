@@ -6,6 +6,7 @@ from scipy.io import loadmat
 
 from subpixel.algorithms.blind.curhu import curhu
 from subpixel.algorithms.check.metrics import match, rmse, sad
+from subpixel.algorithms.pixels import moments
 from subpixel.algorithms.simulate.scene import add_noise, dirichlet_abundances, gaussian_field_abundances
 
 
@@ -119,7 +120,7 @@ def test_a_stream_gives_the_same_as_an_array(singular_vectors):
     Y = noisy()
     stream = [Y[:, i:i + 700] for i in range(0, Y.shape[1], 700)]
     one = curhu(Y, 4, singular_vectors=singular_vectors)
-    other = curhu(stream, 4, singular_vectors=singular_vectors)
+    other = curhu(stream, 4, singular_vectors=singular_vectors, moments=moments(stream))
     assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.bands, other.bands)
     np.testing.assert_allclose(one.U, other.U, rtol=1e-8)
     np.testing.assert_allclose(one.C, other.C, rtol=1e-10)
@@ -158,6 +159,12 @@ def test_constraints_hold_and_an_empty_pixel_is_nodata():
 def test_what_cannot_be_done_is_a_sentence(P, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         curhu(noise_free()[0], P, **options)
+
+
+@pytest.mark.parametrize("spectrum", [np.zeros((20, 1)), np.ones((20, 1))])
+def test_a_scene_of_one_spectrum_is_a_sentence(spectrum):
+    with pytest.raises(ValueError, match="nothing to unmix"):
+        curhu(spectrum * np.linspace(1, 2, 100), 2, denoise=False)
 
 
 def test_values_that_are_not_finite_are_a_sentence():

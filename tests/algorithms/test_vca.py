@@ -85,6 +85,11 @@ def test_an_impossible_number_of_endmembers_is_a_sentence(P):
         vca(scene(3, seed=8)[0], P, np.random.default_rng(0))
 
 
+def test_a_scene_of_one_spectrum_is_a_sentence():
+    with pytest.raises(ValueError, match="same spectrum"):
+        vca(np.ones((20, 1)) * np.linspace(1, 2, 100), 2, np.random.default_rng(0))
+
+
 def test_more_endmembers_than_dimensions_is_a_sentence():
     with pytest.raises(ValueError, match="spans 3 dimensions only, too few for 4"):
         vca(scene(3, seed=9)[0], 4, np.random.default_rng(0))
