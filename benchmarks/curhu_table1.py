@@ -59,8 +59,8 @@ def main():
     record("curhu_table1", "CUR-HU Tables 1 and A1: estimated number of endmembers", rows, SEED,
            f"Median of {DRAWS} draws per cell. {N} pixels (the paper's number is not stated; IQR grows with it), "
            f"Dirichlet(1) abundances, p spectra drawn from the {M.shape[1]} of the USGS 1995 library with mutual "
-           f"angles >= {ANGLE} degrees. Table 1: white noise; Table A1: eq. 21 with eta = 18 bands. IQR on the noise-removed "
-           "scene at the paper's tolerance. The paper's 25 dB block of Table A1 is garbled in print (1e-2 is taken of "
+           f"angles >= {ANGLE} degrees. Table 1: white noise; Table A1: eq. 21 with eta = 18 bands. IQR on the "
+           "noise-removed scene at the paper's tolerance. The paper's 25 dB block of Table A1 is garbled in print (1e-2 is taken of "
            "two tolerances, and the same values stand at 15 dB). Largest distance of HySime's median from the paper's "
            f"at 50 and 35 dB: {max(gaps):g}.")
 

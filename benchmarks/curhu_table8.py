@@ -52,8 +52,8 @@ def main():
                              "ratio": float(times.mean() / paper_time)})
     record("curhu_table8", "CUR-HU Table 8: reconstruction error and time", rows, None,
            f"Time: mean of {RUNS} runs, everything from the integer pixels to the constrained abundances, without the "
-           "start of the process. NRMSE_Y of C U R, without constraints: the paper's Samson figure is that without noise "
-           "removal, its Jasper Ridge figure that with it. Houston is not at hand.")
+           "start of the process. NRMSE_Y of C U R, without constraints: the paper's Samson figure is that without "
+           "noise removal, its Jasper Ridge figure that with it. Houston is not at hand.")
 
 
 if __name__ == "__main__":

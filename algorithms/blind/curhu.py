@@ -64,7 +64,9 @@ class CURHU:
 def curhu(Y, P, *, moments=None, denoise=True, singular_vectors="exact", tol=1e-3, middle="optimal",
           constraints="none"):
     """
-    Blind unmixing by the CUR decomposition (CUR-HU, Algorithm 2), in three passes over the pixels (two if `moments` are given).
+    Blind unmixing by the CUR decomposition (CUR-HU, Algorithm 2).
+
+    Three passes over the pixels, two if `moments` are given.
 
     X = Y - N is the scene without its regression noise, X ~ W Sigma V^T its truncated SVD. DEIM chooses bands I from
     W and pixels J from V; C = X(:, J), R = X(I, :), and U minimises ||Y - C U R||_F (eq. 19)::
