@@ -4,9 +4,10 @@ import numpy as np
 
 TOLERANCE = 1e-12
 FULL_EXCHANGES = 3
-ILL_CONDITIONED = 1e7
+ILL_CONDITIONED = 1e6
 LARGE_GROUP = 4
-BLOCK_NUMBERS = 2**22
+BLOCK_NUMBERS = 2**24
+BATCH_NUMBERS = 2**18
 
 
 def minimise(G, C, sum_to_one):
@@ -67,13 +68,13 @@ def minimise(G, C, sum_to_one):
 
 
 def _pivot(systems, C):
-    """`minimise` for as many pixels as may have a system each in memory."""
+    """`minimise` for a block of pixels that bounds the memory for systems."""
     P = len(C)
     A = systems.unconstrained(C)
     scale = systems.scale(C)
     wrong = A < -TOLERANCE * scale
     pending = np.flatnonzero(wrong.any(axis=0))
-    c, scale, wrong = C[:, pending], scale[pending], wrong[:, pending]
+    c, scale, wrong = C.take(pending, axis=1), scale[pending], wrong.take(pending, axis=1)
     passive = np.ones_like(wrong)
     fewest = np.full(pending.size, P + 1)
     exchanges = np.full(pending.size, FULL_EXCHANGES)
@@ -82,17 +83,17 @@ def _pivot(systems, C):
         passive ^= _exchanged(wrong, fewest, exchanges)
         z = systems.solve(c, passive)
         wrong = z < -tolerance * scale
-        unsolved = wrong.any(axis=0)
-        solved = ~unsolved
-        A[:, pending[solved]] = np.where(passive[:, solved], z[:, solved], 0.0)
-        pending, c, scale = pending[unsolved], c[:, unsolved], scale[unsolved]
-        wrong, passive = wrong[:, unsolved], passive[:, unsolved]
-        fewest, exchanges = fewest[unsolved], exchanges[unsolved]
+        A[:, pending] = z * passive
+        unsolved = np.flatnonzero(wrong.any(axis=0))
+        pending, fewest, exchanges, scale = (x[unsolved] for x in (pending, fewest, exchanges, scale))
+        c, wrong, passive = (x.take(unsolved, axis=1) for x in (c, wrong, passive))
         rounds += 1
         if rounds % (20 + 5 * P) == 0:
             tolerance *= 10
     np.maximum(A, 0.0, out=A)
-    return A / A.sum(axis=0) if systems.border else A
+    if systems.border:
+        A /= A.sum(axis=0)
+    return A
 
 
 def unconstrained(G, C, sum_to_one=False):
@@ -132,7 +133,7 @@ def kkt_residual(G, C, A, sum_to_one):
 
 def _exchanged(wrong, fewest, exchanges):
     """Indices that change sides (P, n): all wrong ones, or Murty's; updates `fewest` and `exchanges` (n,) in place."""
-    count = wrong.sum(axis=0)
+    count = np.count_nonzero(wrong, axis=0)
     better = count < fewest
     exchanges[:] = np.where(better, FULL_EXCHANGES, exchanges - 1)
     fewest[better] = count[better]
@@ -160,7 +161,8 @@ class _Systems:
         self.P = len(G)
         self.border = int(sum_to_one)
         self.unit = np.trace(self.G) / self.P
-        self.full = self.matrices(np.ones((1, self.P), dtype=bool))[0]
+        self.everything = np.ones((self.P, 1), dtype=bool)
+        self.full = self.matrices(self.everything.T)[0]
         self.large_group = np.inf if np.linalg.cond(self.full) > ILL_CONDITIONED else LARGE_GROUP
 
     def scale(self, C):
@@ -182,7 +184,10 @@ class _Systems:
 
     def unconstrained(self, C):
         """a (P, N) without a >= 0; NaN where a column of `C` is not finite."""
-        A = np.linalg.solve(self.full, self.right_hand_sides(C))[:self.P]
+        if np.isinf(self.large_group):
+            A = np.linalg.solve(self.full, self.right_hand_sides(C))[:self.P]
+        else:
+            A = self._solve_groups(C, self.everything, [C.shape[1]])
         A[:, ~np.isfinite(A).all(axis=0)] = np.nan
         return A
 
@@ -199,15 +204,20 @@ class _Systems:
         z = np.empty_like(c)
         alone = order[np.repeat(~large, sizes)]
         if alone.size:
-            z[:, alone] = self._solve_each(c[:, alone], passive[:, alone])
+            z[:, alone] = self._solve_each(c.take(alone, axis=1), passive.take(alone, axis=1))
         if large.any():
             members = order[np.repeat(large, sizes)]
-            z[:, members] = self._solve_groups(c[:, members], passive[:, order[starts[large]]], sizes[large])
+            z[:, members] = self._solve_groups(c.take(members, axis=1), passive[:, order[starts[large]]], sizes[large])
         return z
 
     def _solve_each(self, c, passive):
-        B = self.matrices(passive.T)
-        return np.linalg.solve(B, self.right_hand_sides(c).T[:, :, None])[:, :self.P, 0].T
+        z = np.empty_like(c)
+        batch = max(BATCH_NUMBERS // (self.P + 1) ** 2, 1)
+        for start in range(0, c.shape[1], batch):
+            part = slice(start, start + batch)
+            right = self.right_hand_sides(c[:, part]).T[:, :, None]
+            z[:, part] = np.linalg.solve(self.matrices(passive[:, part].T), right)[:, :self.P, 0].T
+        return z
 
     def _solve_groups(self, c, passive, sizes):
         """The groups' pixels lie side by side in `c`; column g of `passive` belongs to the next `sizes[g]` of them."""
@@ -223,7 +233,9 @@ class _Systems:
 
 def _groups(passive):
     """Order (n,) that puts equal columns of `passive` (P, n) side by side, and where each run of them starts."""
-    packed = np.packbits(passive, axis=0)
+    packed = np.zeros((-(-len(passive) // 8), passive.shape[1]), dtype=np.uint8)
+    for k, bits in enumerate(passive.view(np.uint8)):  # np.packbits is several times slower along this axis
+        packed[k // 8] |= bits << (k % 8)
     order = np.lexsort(packed)
     packed = packed[:, order]
     changes = (packed[:, 1:] != packed[:, :-1]).any(axis=0)
