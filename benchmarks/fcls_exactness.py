@@ -83,7 +83,8 @@ def row(scene, Y, M, endmembers, rng):
     gap = (ours - other) / other
     return {"scene": scene, "endmembers": endmembers, "P": M.shape[1], "condition of M": float(np.linalg.cond(M)),
             "pixels": Y.shape[1], "pixels with active constraints": f"{(A == 0).any(axis=0).mean():.0%}",
-            "largest KKT residual": float(residual.max()), "largest error of the sum": float(np.abs(A.sum(axis=0) - 1).max()),
+            "largest KKT residual": float(residual.max()),
+            "largest error of the sum": float(np.abs(A.sum(axis=0) - 1).max()),
             "smallest a": float(A.min()), "largest gap": float(gap.max()), "smallest gap": float(gap.min())}
 
 

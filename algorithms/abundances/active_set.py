@@ -126,7 +126,8 @@ def kkt_residual(G, C, A, sum_to_one):
     total = A.sum(axis=0)
     if sum_to_one:
         g -= np.einsum("pn,pn->n", A, g) / total
-    a, multiplier = (np.divide(x, scale, out=np.zeros_like(x), where=scale > 0) for x, scale in ((A, alpha), (g, gamma)))
+    a = np.divide(A, alpha, out=np.zeros_like(A), where=alpha > 0)
+    multiplier = np.divide(g, gamma, out=np.zeros_like(g), where=gamma > 0)
     residual = np.abs(np.minimum(a, multiplier)).max(axis=0)
     return np.maximum(residual, np.abs(total - 1)) if sum_to_one else residual
 

@@ -75,7 +75,8 @@ def check_endmembers(M, names=None, sum_to_one=False):
     """
     M = np.asarray(M, dtype=np.float64)
     if M.ndim != 2 or M.shape[1] == 0:
-        raise ValueError(f"Endmembers must be a matrix of bands x endmembers, not of shape {M.shape}: give at least one.")
+        raise ValueError(f"Endmembers must be a matrix of bands x endmembers, not of shape {M.shape}: "
+                         f"give at least one.")
     L, P = M.shape
     names = [f"endmember {k + 1}" for k in range(P)] if names is None else list(names)
     if P > L:
@@ -92,8 +93,8 @@ def check_endmembers(M, names=None, sum_to_one=False):
             raise ValueError(f"The spectra of {names[i]} and {names[i + 1 + j]} are identical: leave one of them out.")
     k = _dependent(M, sum_to_one)
     if k is not None:
-        raise ValueError(f"The spectrum of {names[k]} is a combination of the other endmembers, to {DEPENDENT:g} of its "
-                         f"length, so its abundance cannot be told: leave it out.")
+        raise ValueError(f"The spectrum of {names[k]} is a combination of the other endmembers, to {DEPENDENT:g} of "
+                         f"its length, so its abundance cannot be told: leave it out.")
 
 
 def _dependent(M, sum_to_one):

@@ -117,7 +117,8 @@ def noise_variances(Y, snr_db, eta=None):
     if eta is None or np.isinf(eta):
         return np.full(L, total / L)
     if not eta > 0:
-        raise ValueError(f"The noise's shape eta is {eta}: it must be positive, in bands; leave it out for white noise.")
+        raise ValueError(f"The noise's shape eta is {eta}: it must be positive, in bands; "
+                         f"leave it out for white noise.")
     exponent = -(np.arange(1, L + 1) - L / 2) ** 2 / (2 * eta**2)
     shape = np.exp(exponent - exponent.max())
     return total * shape / shape.sum()
