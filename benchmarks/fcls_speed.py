@@ -128,10 +128,10 @@ def main():
     rows = [row(P, share, rng) for P in (6, 10, 15) for share in (0.5, 0.95)]
     record("fcls_speed", "FCLS per pixel", rows, SEED,
            f"Blocks of {PIXELS} pixels of {BANDS} bands, Int16, USGS spectra at least 10 degrees apart, {SNR} dB; the "
-           f"others on {SUBSET} pixels of the block. Dirichlet mixtures, concentrated so that 50% and 95% of the pixels "
-           f"have active constraints, as near as the noise allows. One thread, the best of {REPEATS} runs each. Ours "
-           f"returns RMSE and angle as well. Asked for with 6 endmembers: 20 times the scipy loop, 200 times pysptools. The "
-           f"differences are the largest of an abundance: the others meet the constraints only nearly.")
+           f"others on {SUBSET} pixels of the block. Dirichlet mixtures, concentrated so that 50% and 95% of the "
+           f"pixels have active constraints, as near as the noise allows. One thread, the best of {REPEATS} runs each. "
+           f"Ours returns RMSE and angle as well. Asked for with 6 endmembers: 20 times the scipy loop, 200 times "
+           f"pysptools. The differences are the largest of an abundance: the others meet the constraints only nearly.")
 
 
 if __name__ == "__main__":
