@@ -2,11 +2,12 @@
 
 import json
 
-from .declare import BandsInput, RasterInput
+from .declare import BandsInput, RasterInput, Style
 from .palette import colours
 from .raster import RasterWriter, Scene
 from .sentences import UserError
 from .spectra import from_features
+from .wavelengths import natural_colours
 
 
 class Job:
@@ -53,7 +54,7 @@ class Job:
             chosen = [self.values[bands.name] for bands in self.tool.parameters()
                       if isinstance(bands, BandsInput) and bands.raster == parameter.name]
             scene = Scene(given["path"], bands=chosen[0] if chosen else None, crs=given.get("crs"),
-                          name=parameter.name, say=self.say if parameter.spectral else None)
+                          name=parameter.name, say=self.say, spectral=parameter.spectral)
             if isinstance(parameter, RasterInput) and parameter.spectral and scene.count < 2:
                 raise UserError("{label} has one band; unmixing needs a raster with at least two. "
                                 "Choose a hyperspectral or multispectral raster.", label=parameter.label)
@@ -73,9 +74,15 @@ class Job:
     # what is given back
 
     def raster(self, output, scene, names, **options):
-        """A writer for a raster output on the scene's grid, with the provenance in its metadata."""
+        """
+        A writer for a raster output on the grid of `scene` (a `Scene` or `Grid`), with the provenance in its metadata.
+
+        `options` are the writer's.
+        """
         self.result["rasters"][output.name] = {"style": output.style.value, "names": list(names),
                                                "colours": colours(names)}
+        if output.style is Style.SPECTRAL:
+            self.result["rasters"][output.name]["rgb"] = natural_colours(len(names), options.get("wavelengths"))
         return RasterWriter(self.path(output), scene, names, tags=self.provenance(), **options)
 
     def classes(self, output, names):

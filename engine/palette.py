@@ -16,6 +16,7 @@ MATERIALS = (
     ("#d9c36a", ("npv", "straw", "dry", "litter", "hay")),
     ("#b7e3f4", ("snow", "ice", "cloud", "schnee")),
     ("#262626", ("shade", "shadow", "dark")),
+    ("#d9d9d9", ("mixed",)),
 )
 
 

@@ -4,9 +4,11 @@ import os
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
@@ -50,9 +52,11 @@ class Scene:
         The parameter it came in by, for messages.
     say : callable(template, **arguments), optional
         Told which bands are left out and why.
+    spectral : bool
+        False for a raster that is no scene, such as abundances: every band is used, also a constant one.
     """
 
-    def __init__(self, path, bands=None, crs=None, name="INPUT", say=None):
+    def __init__(self, path, bands=None, crs=None, name="INPUT", say=None, spectral=True):
         self.path, self.name = str(path), name
         self._local = threading.local()
         with open_raster(path, name) as dataset:
@@ -77,7 +81,7 @@ class Scene:
                 raise UserError("Band {band} does not exist: the raster has {count} bands. "
                                 "Choose bands from 1 to {count}.", band=outside[0], count=self.count)
             self.indexes = np.array(sorted(set(bands)))
-        else:
+        elif spectral:
             self._leave_out(bad, "Left out {count} bands that the raster flags as bad: {bands}.", say)
             self._leave_out(self._uninformative(), "Left out {count} bands without information "
                             "(nodata or one constant value throughout): {bands}.", say)
@@ -230,10 +234,20 @@ class Scene:
         Y, valid = self.read(Window(int(col), int(row), 1, 1))
         return Y[:, 0].astype(np.float64) if valid[0] else np.full(self.L, np.nan)
 
+    @property
+    def map_transform(self):
+        """Pixel to map coordinates as QGIS draws the raster: without a georeference it hangs below the x axis."""
+        return Affine(1, 0, 0, 0, -1, 0) if self.transform.is_identity else self.transform
+
     def map_position(self, row, col):
         """Map coordinates of a pixel's centre."""
-        x, y = self.transform * (col + 0.5, row + 0.5)
+        x, y = self.map_transform * (col + 0.5, row + 0.5)
         return float(x), float(y)
+
+    def pixel_at(self, x, y):
+        """Row and column of the pixel at map coordinates, or None outside the raster."""
+        col, row = (int(np.floor(value)) for value in ~self.map_transform * (x, y))
+        return (row, col) if 0 <= row < self.height and 0 <= col < self.width else None
 
 
 class Pixels:
@@ -282,6 +296,25 @@ class Pixels:
         within = np.flatnonzero(valid)[index - (ends[number] - self._counts[number])]
         row, col = divmod(int(within), int(window.width))
         return row + int(window.row_off), col + int(window.col_off)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """
+    The grid of a scene that is made, not read: pixels of one unit without a CRS, the lower left corner at 0, 0.
+
+    It stands in for a scene where a raster is written.
+    """
+
+    width: int
+    height: int
+    crs: object = None
+    gcps: tuple = ((), None)
+
+    @property
+    def transform(self):
+        """Pixel to map coordinates, north up."""
+        return Affine(1, 0, 0, 0, -1, self.height)
 
 
 class RasterWriter:

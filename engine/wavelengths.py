@@ -8,6 +8,8 @@ NANOMETRES = {"nm": 1.0, "nanometers": 1.0, "nanometer": 1.0, "nanometres": 1.0,
               "um": 1e3, "µm": 1e3, "μm": 1e3, "micrometers": 1e3, "micrometer": 1e3, "micrometres": 1e3,
               "micrometre": 1e3, "microns": 1e3, "micron": 1e3, "mm": 1e6, "millimeters": 1e6, "cm": 1e7,
               "centimeters": 1e7, "m": 1e9, "meters": 1e9, "a": 0.1, "angstroms": 0.1, "angstrom": 0.1}
+RED_GREEN_BLUE = (660, 550, 470)
+VISIBLE = (400, 700)
 WAVENUMBERS = {"wavenumber", "cm-1", "1/cm", "cm^-1"}
 
 
@@ -26,6 +28,17 @@ def to_nanometres(values, unit=None):
         return values * NANOMETRES[key]
     known = values[np.isfinite(values)]
     return values * (1e3 if known.size and known.max() < 100 else 1.0)
+
+
+def natural_colours(count, wavelengths=None):
+    """
+    Band numbers, from 1, to show as red, green and blue: nearest to 660, 550 and 470 nm.
+
+    Where there are no wavelengths, or none of them is visible, three bands spread over all `count` stand in.
+    """
+    if wavelengths is not None and np.min(wavelengths) < VISIBLE[1] and np.max(wavelengths) > VISIBLE[0]:
+        return [int(np.abs(np.asarray(wavelengths) - colour).argmin()) + 1 for colour in RED_GREEN_BLUE]
+    return [1 + round(share * (count - 1)) for share in (0.75, 0.5, 0.25)]
 
 
 def numbers(text):

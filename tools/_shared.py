@@ -27,6 +27,9 @@ ABUNDANCES = RasterOutput("ABUNDANCES", "Abundances", style=Style.FRACTIONS, opt
                           "per endmember, named after it: the fraction of the pixel that it covers, 0 to 1. Nodata "
                           "-9999.")
 
+GIVEN_ABUNDANCES = RasterInput("ABUNDANCES", "Abundances", spectral=False, help="Raster with one band per endmember, "
+                               "named after it: the fraction of the pixel that it covers, 0 to 1. Every band is used.")
+
 RMSE = NumberOutput("RMSE", "Reconstruction RMSE (input units)", help="Root mean square, over all pixels and bands, of "
                     "the difference between the image and its reconstruction.")
 
