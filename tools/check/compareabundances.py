@@ -1,0 +1,215 @@
+"""The tool `compareabundances`."""
+
+from ...engine.declare import FeaturesInput, FieldInput, Group, NumberOutput, RasterInput, Text, Tool
+from .. import _shared
+from ._pairs import MATCH, pairs
+
+SHOWN = 4000    # pixels in the report's scatter plots
+PERCENT = 1.5   # a fraction above this is in percent
+
+
+class CompareAbundances(Tool):
+    """Root-mean-square error and R2 of abundances against a reference, for each endmember and on average.
+
+    The reference is a raster of true fractions on the same grid, or points with the true fraction in a field. Only
+    pixels with a value in both count.
+
+    Where the reference is one cover that several endmembers make up, such as vegetation, name these endmembers: their
+    fractions are added up before the comparison.
+
+    R2 is 1 for a perfect result and 0 for one no better than the reference's mean everywhere; it can be negative."""
+
+    id = "compareabundances"
+    label = "Compare abundances with a reference"
+    group = Group.CHECK
+    tags = ("accuracy", "validation", "RMSE", "R2", "abundance", "fraction", "ground truth", "reference")
+    citation = ("Abdelgawad, Cheung and Yan, Efficient Blind Hyperspectral Unmixing Framework Based on CUR "
+                "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, eq. 23 (RMSE)")
+
+    abundances = _shared.GIVEN_ABUNDANCES
+    reference = RasterInput("REFERENCE", "Reference raster", spectral=False, optional=True, help="Raster of true "
+                            "fractions, 0 to 1, with one band per material, of the same size and position as the "
+                            "abundances (of the same size alone where either has no georeference).")
+    points = FeaturesInput("POINTS", "Reference points", raster="ABUNDANCES", geometries=("point",), optional=True,
+                           help="Points with true fractions, instead of a reference raster. Each is compared with the "
+                                "pixel that it lies in.")
+    fields = FieldInput("FRACTIONFIELD", "Fraction fields", layer="POINTS", numeric=True, several=True, optional=True,
+                        help="Fields of the points with the true fractions, 0 to 1, one per material.")
+    match = MATCH
+    materials = Text("MATERIALS", "Endmembers to add up", optional=True, help="Names of bands of the abundances, "
+                     "separated by commas, whose sum is compared with a reference of one field or band, for example "
+                     "tree, grass against the vegetation fraction. Default none: each band is compared by itself.")
+    rmse = NumberOutput("RMSE", "Mean RMSE of the abundances", help="Root-mean-square error of the fractions, averaged "
+                        "over the endmembers compared: 0 is perfect, 1 the worst.")
+    r2 = NumberOutput("R2", "Mean R2 of the abundances", help="Coefficient of determination, averaged over the "
+                      "endmembers compared whose reference varies: 1 is perfect.")
+    report = _shared.REPORT
+    example = {"ABUNDANCES": "abundances", "REFERENCE": "abundances"}
+
+    def run(self, job):
+        import numpy as np
+
+        from ...engine.sentences import UserError
+        scene = job.scene(self.abundances)
+        names, blocks = self._reference(job, scene)
+        estimates, combine = self._estimates(job, scene.band_names, names)
+        found, sample = accumulate(((A, combine(A_hat)) for A, A_hat in blocks), len(names), len(estimates),
+                                   max(1, scene.width * scene.height // SHOWN))
+        if not found.N:
+            raise UserError("No pixel has a value in both the abundances and the reference. Choose a reference that "
+                            "lies on the abundances.")
+        matched = pairs(job, self.match, names, estimates, found.rmse)
+        rmse, r2 = (np.array([values[pair] for pair in matched]) for values in (found.rmse, found.r2))
+        rows = [(names[p], estimates[q], found.rmse[p, q], found.r2[p, q], found.reference_mean[p],
+                 found.estimate_mean[q]) for p, q in matched]
+        for name, other, error, share, *_ in rows:
+            job.say("{reference}: {endmember} has RMSE {rmse} and R2 {r2}.", reference=name, endmember=other,
+                    rmse=f"{error:.4f}", r2=f"{share:.4f}")
+        mean_r2 = float(np.nanmean(r2)) if np.isfinite(r2).any() else float("nan")
+        job.give_number(self.rmse, float(rmse.mean()))
+        if np.isfinite(mean_r2):
+            job.give_number(self.r2, mean_r2)
+        else:
+            job.warn("The reference is the same everywhere, so there is no R2.")
+        report = job.report(self.report)
+        if report:
+            report.numbers(Mean_RMSE=float(rmse.mean()), Mean_R2=mean_r2, Pixels=found.N)
+            report.heading("Errors of each endmember")
+            report.table(["Reference", "Compared with", "RMSE", "R2", "Mean of the reference", "Mean of the abundances"],
+                         rows)
+            add_scatter(report, sample, matched, names, estimates)
+            job.give_report(self.report, report)
+
+    def _reference(self, job, scene):
+        """Names of the references, and a stream of blocks (reference (P, n), abundances (Q, n)) where both are known."""
+        from ...engine.sentences import UserError
+        raster, points, fields = job.scene(self.reference), job.features(self.points), job.value(self.fields)
+        if (raster is None) == (points is None):
+            raise UserError("Give either a reference raster or reference points, so that there is one truth to compare "
+                            "with.")
+        if raster is not None:
+            same_grid(scene, raster)
+            return raster.band_names, raster_blocks(job, scene, raster)
+        if not fields:
+            raise UserError("Choose the field of the points that holds the true fractions (FRACTIONFIELD).")
+        return list(fields), [point_block(job, scene, points, fields)]
+
+    def _estimates(self, job, bands, names):
+        """Names of what is compared, and the function that makes it of the abundances (Q, n)."""
+        from ...engine.sentences import UserError
+        wanted = [name.strip() for name in (job.value(self.materials) or "").split(",") if name.strip()]
+        if not wanted:
+            return bands, lambda A_hat: A_hat
+        if len(names) != 1:
+            raise UserError("The sum of endmembers is compared with one reference, and there are {count}: {names}. "
+                            "Give a single field or band.", count=len(names), names=", ".join(names))
+        places = {name.strip().casefold(): number for number, name in enumerate(bands)}
+        unknown = [name for name in wanted if name.casefold() not in places]
+        if unknown:
+            raise UserError("{name} is no band of the abundances, which are: {bands}. Give names of these.",
+                            name=unknown[0], bands=", ".join(bands))
+        rows = sorted({places[name.casefold()] for name in wanted})
+        job.say("{names} are added up and compared with {reference}.", names=", ".join(wanted), reference=names[0])
+        return [names[0] if len(rows) > 1 else bands[rows[0]]], lambda A_hat: A_hat[rows].sum(axis=0, keepdims=True)
+
+
+def same_grid(scene, reference):
+    """Raise UserError where two rasters have not the same size, or not the same position, both being georeferenced."""
+    import numpy as np
+
+    from ...engine.sentences import UserError
+    way_out = " Bring the reference to the abundances' grid first (Warp, with their extent, pixel size and CRS)."
+    if (scene.width, scene.height) != (reference.width, reference.height):
+        raise UserError("The abundances have {columns} x {rows} pixels, the reference {others} x {other_rows}."
+                        + way_out, columns=scene.width, rows=scene.height, others=reference.width,
+                        other_rows=reference.height)
+    if scene.transform.is_identity or reference.transform.is_identity:
+        return
+    corners = [(0, 0), (scene.width, 0), (0, scene.height)]
+    apart = max(float(np.hypot(*np.subtract(~scene.transform * (reference.transform * corner), corner)))
+                for corner in corners)
+    if apart > 0.1:
+        raise UserError("The reference lies up to {pixels} pixels away from the abundances." + way_out,
+                        pixels=f"{apart:.3g}")
+    if scene.crs and reference.crs and scene.crs != reference.crs and scene.crs.to_epsg() and reference.crs.to_epsg():
+        raise UserError("The abundances are in {crs}, the reference in {other}." + way_out,
+                        crs=scene.crs.to_string(), other=reference.crs.to_string())
+
+
+def raster_blocks(job, scene, reference):
+    """The pixels that both rasters have, block by block: (reference (P, n), abundances (Q, n))."""
+    windows = scene.windows()
+    for done, window in enumerate(windows, 1):
+        (A_hat, known), (A, true) = scene.read(window), reference.read(window)
+        both = known & true
+        yield fractions(job, A[:, both]), A_hat[:, both]
+        job.progress(done, len(windows))
+
+
+def point_block(job, scene, points, fields):
+    """True fractions of the points and the abundances of the pixels they lie in: (P, n), (Q, n)."""
+    import numpy as np
+    A, A_hat = [], []
+    for point in points:
+        true = [point["attributes"].get(field) for field in fields]
+        place = None if None in true else _pixel(scene, point["geometry"])
+        estimate = None if place is None else scene.at(*place)
+        if estimate is not None and np.isfinite(estimate).all() and np.isfinite(np.array(true, dtype=float)).all():
+            A.append(true)
+            A_hat.append(estimate)
+    job.say("{used} of {count} points have a fraction and lie on a pixel with abundances.", used=len(A),
+            count=len(points))
+    shape = (len(fields), 0), (scene.L, 0)
+    A, A_hat = (np.array(values, dtype=np.float64).T if values else np.zeros(empty)
+                for values, empty in zip((A, A_hat), shape))
+    return fractions(job, A), A_hat
+
+
+def _pixel(scene, geometry):
+    """Row and column of a point, or of a multipoint's only point; None outside the raster."""
+    places = geometry["coordinates"]
+    if geometry["type"] == "MultiPoint":
+        places = places[0] if len(places) == 1 else None
+    return places and scene.pixel_at(*places[:2])
+
+
+def fractions(job, A):
+    """The reference `A`, checked to be fractions."""
+    from ...engine.sentences import UserError
+    if A.size and A.max() > PERCENT:
+        raise UserError("The reference holds {value}, and a fraction is at most 1. Divide it by 100 if it is in "
+                        "percent.", value=f"{float(A.max()):.4g}")
+    return A
+
+
+def accumulate(blocks, P, Q, step):
+    """The agreement over all blocks, and of every `step`-th pixel (reference (P, n), abundances (Q, n)) for plots."""
+    import numpy as np
+
+    from ...algorithms.check.agreement import Agreement
+    found, sample = Agreement(P, Q), []
+    for A, A_hat in blocks:
+        start = -found.N % step
+        found.add(A, A_hat)
+        sample.append((A[:, start::step], A_hat[:, start::step]))
+    return found, [np.concatenate(parts, axis=1) for parts in zip(*sample)]
+
+
+def add_scatter(report, sample, matched, names, estimates):
+    """Abundance against reference, a plot per pair, with the line on which both agree."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    from ...engine.palette import colours
+    columns = min(3, len(matched))
+    rows = -(-len(matched) // columns)
+    titles = [names[p] if names[p] == estimates[q] else f"{names[p]}: {estimates[q]}" for p, q in matched]
+    figure = make_subplots(rows, columns, subplot_titles=titles, x_title="Reference fraction", y_title="Abundance")
+    for number, ((p, q), colour) in enumerate(zip(matched, colours([names[p] for p, _ in matched]))):
+        place = dict(row=number // columns + 1, col=number % columns + 1)
+        figure.add_trace(go.Scattergl(x=sample[0][p], y=sample[1][q], mode="markers", showlegend=False,
+                                      marker=dict(size=4, color=colour, opacity=0.5)), **place)
+        figure.add_trace(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", showlegend=False,
+                                    line=dict(color="#444", width=1, dash="dash")), **place)
+    report.heading("Abundance against reference")
+    report.plot(figure, height=60 + 300 * rows)
