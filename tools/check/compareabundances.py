@@ -5,6 +5,7 @@ from .. import _shared
 from ._pairs import MATCH, pairs
 
 SHOWN = 4000    # pixels in the report's scatter plots
+SHIFT = 0.1     # pixels by which two grids may differ and still be the same
 PERCENT = 1.5   # a fraction above this is in percent
 
 
@@ -51,10 +52,10 @@ class CompareAbundances(Tool):
 
         from ...engine.sentences import UserError
         scene = job.scene(self.abundances)
-        names, blocks = self._reference(job, scene)
+        names, blocks, pixels = self._reference(job, scene)
         estimates, combine = self._estimates(job, scene.band_names, names)
         found, sample = accumulate(((A, combine(A_hat)) for A, A_hat in blocks), len(names), len(estimates),
-                                   max(1, scene.width * scene.height // SHOWN))
+                                   max(1, pixels // SHOWN))
         if not found.N:
             raise UserError("No pixel has a value in both the abundances and the reference. Choose a reference that "
                             "lies on the abundances.")
@@ -81,7 +82,10 @@ class CompareAbundances(Tool):
             job.give_report(self.report, report)
 
     def _reference(self, job, scene):
-        """Names of the references, and a stream of blocks (reference (P, n), abundances (Q, n)) where both are known."""
+        """
+        Names of the references, a stream of blocks (reference (P, n), abundances (Q, n)) where both are known, and the
+        number of pixels at most in it.
+        """
         from ...engine.sentences import UserError
         raster, points, fields = job.scene(self.reference), job.features(self.points), job.value(self.fields)
         if (raster is None) == (points is None):
@@ -89,10 +93,10 @@ class CompareAbundances(Tool):
                             "with.")
         if raster is not None:
             same_grid(scene, raster)
-            return raster.band_names, raster_blocks(job, scene, raster)
+            return raster.band_names, raster_blocks(job, scene, raster), scene.width * scene.height
         if not fields:
             raise UserError("Choose the field of the points that holds the true fractions (FRACTIONFIELD).")
-        return list(fields), [point_block(job, scene, points, fields)]
+        return list(fields), [point_block(job, scene, points, fields)], len(points)
 
     def _estimates(self, job, bands, names):
         """Names of what is compared, and the function that makes it of the abundances (Q, n)."""
@@ -118,22 +122,24 @@ def same_grid(scene, reference):
     import numpy as np
 
     from ...engine.sentences import UserError
-    way_out = " Bring the reference to the abundances' grid first (Warp, with their extent, pixel size and CRS)."
-    if (scene.width, scene.height) != (reference.width, reference.height):
-        raise UserError("The abundances have {columns} x {rows} pixels, the reference {others} x {other_rows}."
-                        + way_out, columns=scene.width, rows=scene.height, others=reference.width,
-                        other_rows=reference.height)
-    if scene.transform.is_identity or reference.transform.is_identity:
-        return
-    corners = [(0, 0), (scene.width, 0), (0, scene.height)]
-    apart = max(float(np.hypot(*np.subtract(~scene.transform * (reference.transform * corner), corner)))
-                for corner in corners)
-    if apart > 0.1:
-        raise UserError("The reference lies up to {pixels} pixels away from the abundances." + way_out,
-                        pixels=f"{apart:.3g}")
-    if scene.crs and reference.crs and scene.crs != reference.crs and scene.crs.to_epsg() and reference.crs.to_epsg():
-        raise UserError("The abundances are in {crs}, the reference in {other}." + way_out,
-                        crs=scene.crs.to_string(), other=reference.crs.to_string())
+    same = (scene.width, scene.height) == (reference.width, reference.height)
+    if same and not (scene.transform.is_identity or reference.transform.is_identity):
+        corners = [(0, 0), (scene.width, 0), (0, scene.height)]
+        same = all(np.hypot(*np.subtract(~scene.transform * (reference.transform * corner), corner)) < SHIFT
+                   for corner in corners)
+        known = scene.crs and reference.crs and scene.crs.to_epsg() and reference.crs.to_epsg()
+        same = same and (not known or known == scene.crs.to_epsg())
+    if not same:
+        raise UserError("The abundances and the reference are not on the same grid: {grid} against {other}. Bring the "
+                        "reference to the abundances' grid first (Warp, with their extent, pixel size and CRS).",
+                        grid=_grid(scene), other=_grid(reference))
+
+
+def _grid(scene):
+    """Size, pixel size, upper left corner and CRS of a raster, in words and figures."""
+    t = scene.transform
+    return (f"{scene.width} x {scene.height} pixels of {abs(t.a):.6g} x {abs(t.e):.6g} at {t.c:.10g}, {t.f:.10g}"
+            + (f" ({scene.crs.to_string()[:40]})" if scene.crs else ""))
 
 
 def raster_blocks(job, scene, reference):
@@ -142,7 +148,7 @@ def raster_blocks(job, scene, reference):
     for done, window in enumerate(windows, 1):
         (A_hat, known), (A, true) = scene.read(window), reference.read(window)
         both = known & true
-        yield fractions(job, A[:, both]), A_hat[:, both]
+        yield fractions(A[:, both]), A_hat[:, both]
         job.progress(done, len(windows))
 
 
@@ -162,7 +168,7 @@ def point_block(job, scene, points, fields):
     shape = (len(fields), 0), (scene.L, 0)
     A, A_hat = (np.array(values, dtype=np.float64).T if values else np.zeros(empty)
                 for values, empty in zip((A, A_hat), shape))
-    return fractions(job, A), A_hat
+    return fractions(A), A_hat
 
 
 def _pixel(scene, geometry):
@@ -173,7 +179,7 @@ def _pixel(scene, geometry):
     return places and scene.pixel_at(*places[:2])
 
 
-def fractions(job, A):
+def fractions(A):
     """The reference `A`, checked to be fractions."""
     from ...engine.sentences import UserError
     if A.size and A.max() > PERCENT:
