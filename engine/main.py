@@ -42,22 +42,13 @@ def run(job, tell):
     from .declare import validate
     from .job import Job
 
-    tool = all_tools()[job["tool"]]() if "module" not in job else _foreign_tool(job["module"], job["tool"])
+    tool = all_tools()[job["tool"]]()
     values = validate(tool, job["values"])
     outputs = job.get("outputs", {})
     with rasterio.Env(GDAL_CACHEMAX=raster.CACHE):
         work = Job(tool, values, outputs, job.get("version", ""), tell)
         tool.run(work)
     return work.result
-
-
-def _foreign_tool(path, id):
-    """A tool declared in a file outside the package: how the tests bring their slow dummy."""
-    import importlib.util
-    spec = importlib.util.spec_from_file_location("subpixel.tools.foreign", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return next(value for value in vars(module).values() if getattr(value, "id", None) == id)()
 
 
 def _explain(error):

@@ -15,6 +15,9 @@ def style_raster(path, answer):
     if layer.isValid():
         layer.setRenderer(RENDERERS[answer["style"]](layer, answer))
         layer.saveNamedStyle(str(path.with_suffix(".qml")))
+        del layer
+        # the statistics that QGIS took for the stretch; whatever describes the raster is in the file itself
+        path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)
 
 
 def _fractions(layer, answer):

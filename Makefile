@@ -1,0 +1,18 @@
+.PHONY: setup demo test bench clean
+
+setup:                  ## install whatever is missing
+	@scripts/setup
+
+demo: setup             ## unmix Indian Pines, headless
+	@scripts/demo
+
+test: setup             ## the whole suite
+	@scripts/test
+
+bench: setup            ## speed and memory, as ratios within one run
+	@.venv/bin/python benchmarks/streaming.py
+	@.venv/bin/python benchmarks/fcls_speed.py
+	@.venv/bin/python benchmarks/curhu_table8.py
+
+clean:                  ## everything that setup, demo and test made
+	rm -rf .venv .venv-qgis .cache demo-output

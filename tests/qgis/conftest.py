@@ -1,0 +1,96 @@
+"""QGIS without a window, with the plugin's provider registered, and the fixtures that examples name."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingFeedback, QgsProject
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import fixtures  # noqa: E402  (it stands beside this file)
+
+
+class Feedback(QgsProcessingFeedback):
+    """Keeps what a run said; can cancel it after the first progress."""
+
+    def __init__(self, cancel_at=None):
+        super().__init__(False)
+        self.infos, self.warnings, self.errors, self.steps = [], [], [], []
+        self._cancel_at = cancel_at
+
+    def pushInfo(self, info):
+        self.infos.append(info)
+
+    def pushWarning(self, warning):
+        self.warnings.append(warning)
+
+    def reportError(self, error, fatalError=False):
+        self.errors.append(error)
+
+    def setProgress(self, progress):
+        self.steps.append(progress)
+        if self._cancel_at is not None and progress >= self._cancel_at:
+            self.cancel()
+        super().setProgress(progress)
+
+
+@pytest.fixture(scope="session")
+def qgis():
+    """A QGIS application with Processing and Subpixel's provider."""
+    application = QgsApplication([], False)
+    application.initQgis()
+    sys.path.append(os.path.join(QgsApplication.pkgDataPath(), "python", "plugins"))
+    from processing.core.Processing import Processing
+    Processing.initialize()
+    from subpixel.plugin import SubpixelPlugin
+    plugin = SubpixelPlugin(None)
+    plugin.initProcessing()
+    application.plugin = plugin
+    yield application
+    plugin.unload()
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory):
+    """Names that examples use, and the files behind them. The folder has a space and letters beyond ASCII."""
+    folder = tmp_path_factory.mktemp("exämple scënes with spaces")
+    return fixtures.make(folder)
+
+
+@pytest.fixture
+def run(qgis):
+    """Run a tool in this process as the toolbox does: check the values, then run. Raises what the user would read."""
+    from qgis.core import QgsProcessingException
+
+    def run(tool, values, feedback=None):
+        algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"subpixel:{tool}")
+        assert algorithm is not None, f"subpixel:{tool} is not registered"
+        context = QgsProcessingContext()
+        context.setProject(QgsProject.instance())
+        passed, reason = algorithm.checkParameterValues(values, context)
+        if not passed:
+            raise QgsProcessingException(reason)
+        feedback = feedback or Feedback()
+        results, ok = algorithm.run(values, context, feedback, {}, False)
+        assert ok, feedback.errors
+        return results
+    return run
+
+
+@pytest.fixture
+def qgis_process():
+    """Run a tool through qgis_process: the finished process, with `.answer`, its JSON where it gave one."""
+    def call(tool, values, **environment):
+        done = subprocess.run(["qgis_process", "run", f"subpixel:{tool}", "-"], input=json.dumps({"inputs": values}),
+                              capture_output=True, text=True, env={**os.environ, **environment}, timeout=300)
+        try:
+            done.answer = json.loads(done.stdout)
+        except ValueError:
+            done.answer = None
+        return done
+    return call

@@ -1,0 +1,36 @@
+"""The engine with one tool more: a slow one that half-writes its output. Its declaration is imported by the tests too."""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
+import bootstrap  # noqa: E402  (it stands at the root)
+
+bootstrap.load()
+from subpixel.engine.declare import Group, RasterOutput, Style, Tool  # noqa: E402  (needs the package)
+from subpixel.tools import _shared  # noqa: E402  (needs the package)
+
+
+class Slow(Tool):
+    """A tool that takes a minute and writes its output on the way."""
+
+    id, label, group, citation, tags = "slow", "Slow", Group.CHECK, "none", ("slow",)
+    image = _shared.INPUT
+    output = RasterOutput("OUTPUT", "Output", style=Style.ERROR, help="Never finished.")
+
+    def run(self, job):
+        scene = job.scene(self.image)
+        with job.raster(self.output, scene, ["never"]) as file:
+            for window, (Y, valid) in scene.map_blocks(lambda Y, valid: (Y, valid)):
+                file.write(window, Y[:1], None)
+                for step in range(600):
+                    job.progress(step, 600)
+                    time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    import subpixel.tools
+    from subpixel.engine import main
+    subpixel.tools.all_tools = lambda: {"slow": Slow}
+    sys.exit(main.main(sys.argv[1:]))
