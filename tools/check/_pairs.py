@@ -8,12 +8,14 @@ MATCH = Choice("MATCH", "Match by", default="assignment", options={
          "own; it is the kindest to the result. Name pairs equal names, whatever their case. Default assignment.")
 
 
-def pairs(job, parameter, names, estimates, cost):
+def pairs(job, by, names, estimates, cost):
     """
     Pairs of positions (reference, estimate), in the reference's order. What has no partner is said in the log.
 
     Parameters
     ----------
+    by : str
+        An option of `MATCH`.
     names, estimates : lists of P and of Q str
         Of the references and of what is compared with them.
     cost : ndarray (P, Q)
@@ -25,10 +27,10 @@ def pairs(job, parameter, names, estimates, cost):
         No name in common.
     """
     from ...engine.sentences import UserError
-    found = _by_name(names, estimates) if job.value(parameter) == "name" else _by_cost(cost)
+    found = _by_name(names, estimates) if by == "name" else _by_cost(cost)
     if not found:
-        raise UserError("No name is in both: {names} here, {estimates} there. Rename them alike, or match by best "
-                        "assignment.", names=", ".join(names), estimates=", ".join(estimates))
+        raise UserError("No name is in both: the reference has {names}, and compared with it are {estimates}. Rename "
+                        "them alike, or match by best assignment.", names=", ".join(names), estimates=", ".join(estimates))
     for what, used in ((names, {p for p, _ in found}), (estimates, {q for _, q in found})):
         left = [name for position, name in enumerate(what) if position not in used]
         if left:

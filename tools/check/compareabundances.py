@@ -54,12 +54,13 @@ class CompareAbundances(Tool):
         scene = job.scene(self.abundances)
         names, blocks, pixels = self._reference(job, scene)
         estimates, combine = self._estimates(job, scene.band_names, names)
+        by = job.value(self.match) if estimates == scene.band_names else "assignment"
         found, sample = accumulate(((A, combine(A_hat)) for A, A_hat in blocks), len(names), len(estimates),
                                    max(1, pixels // SHOWN))
         if not found.N:
             raise UserError("No pixel has a value in both the abundances and the reference. Choose a reference that "
                             "lies on the abundances.")
-        matched = pairs(job, self.match, names, estimates, found.rmse)
+        matched = pairs(job, by, names, estimates, found.rmse)
         rmse, r2 = (np.array([values[pair] for pair in matched]) for values in (found.rmse, found.r2))
         rows = [(names[p], estimates[q], found.rmse[p, q], found.r2[p, q], found.reference_mean[p],
                  found.estimate_mean[q]) for p, q in matched]
@@ -113,8 +114,7 @@ class CompareAbundances(Tool):
             raise UserError("{name} is no band of the abundances, which are: {bands}. Give names of these.",
                             name=unknown[0], bands=", ".join(bands))
         rows = sorted({places[name.casefold()] for name in wanted})
-        job.say("{names} are added up and compared with {reference}.", names=", ".join(wanted), reference=names[0])
-        return [names[0] if len(rows) > 1 else bands[rows[0]]], lambda A_hat: A_hat[rows].sum(axis=0, keepdims=True)
+        return [" + ".join(bands[row] for row in rows)], lambda A_hat: A_hat[rows].sum(axis=0, keepdims=True)
 
 
 def same_grid(scene, reference):
@@ -139,7 +139,7 @@ def _grid(scene):
     """Size, pixel size, upper left corner and CRS of a raster, in words and figures."""
     t = scene.transform
     return (f"{scene.width} x {scene.height} pixels of {abs(t.a):.6g} x {abs(t.e):.6g} at {t.c:.10g}, {t.f:.10g}"
-            + (f" ({scene.crs.to_string()[:40]})" if scene.crs else ""))
+            + (f" (EPSG:{scene.crs.to_epsg()})" if scene.crs and scene.crs.to_epsg() else ""))
 
 
 def raster_blocks(job, scene, reference):

@@ -38,7 +38,7 @@ class CompareEndmembers(Tool):
         from ...algorithms.check.metrics import sad, zscored_sad
         estimate, reference = on_common_bands(job, job.spectra(self.endmembers), job.spectra(self.reference))
         cost = np.stack([sad(np.broadcast_to(m[:, None], estimate.M.shape), estimate.M) for m in reference.M.T])
-        found = pairs(job, self.match, reference.names, estimate.names, cost)
+        found = pairs(job, job.value(self.match), reference.names, estimate.names, cost)
         reference, estimate = reference.select([p for p, _ in found]), estimate.select([q for _, q in found])
         angles, zscored = sad(reference.M, estimate.M), zscored_sad(reference.M, estimate.M)
         job.give_number(self.sad, float(angles.mean()))

@@ -62,7 +62,7 @@ class Noise(Tool):
             order = np.arange(scene.L) if scene.wavelengths is None else np.argsort(scene.wavelengths, kind="stable")
             x, xlabel = (scene.indexes, "Band") if scene.wavelengths is None \
                 else (scene.wavelengths, "Wavelength (nm)")
-            report.numbers(Median_SNR_in_dB=float(np.median(ratio)), Bands=scene.L, Pixels=found.N)
+            report.numbers(Median_SNR_in_dB=float(np.nanmedian(ratio)), Bands=scene.L, Pixels=found.N)
             report.curve(x[order], ratio[order], "Signal-to-noise ratio of each band", xlabel, "SNR (dB)")
             report.curve(x[order], np.sqrt(variances)[order], "Noise of each band", xlabel,
                          "Standard deviation (input units)")
@@ -71,7 +71,7 @@ class Noise(Tool):
     def _say(self, job, scene, ratio):
         """The median over the bands as a number, and the noisiest band in the log."""
         import numpy as np
-        median, worst = np.median(ratio), int(np.argmin(ratio))
+        median, worst = np.nanmedian(ratio), int(np.nanargmin(ratio))
         if not np.isfinite(median):
             job.warn("Most bands hold {kind} alone, so there is no median signal-to-noise ratio.",
                      kind="signal" if median > 0 else "noise")
