@@ -43,7 +43,7 @@ def format_of(path):
     extension = Path(path).suffix.lower().lstrip(".")
     if extension not in FORMATS:
         raise UserError("{path} ends in none of .csv, .txt (EcoSIS) and .sli (ENVI). Give the file one of these "
-                        "extensions.", path=str(path))
+                        "extensions.", path=Path(path).name)
     return FORMATS[extension]
 
 
@@ -65,5 +65,5 @@ def write_spectra(path, spectra, format=None):
         else:
             spectra_table.write(Path(path), spectra, ecosis=format == "EcoSIS")
     except OSError as error:
-        raise UserError("{path} cannot be written: {reason}. Choose another place for the output.", path=str(path),
+        raise UserError("{path} cannot be written: {reason}. Choose another place for the output.", path=Path(path).name,
                         reason=error.strerror or str(error)) from error

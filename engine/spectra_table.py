@@ -314,9 +314,9 @@ def _descriptions(titles, texts, count):
     return unique(names), None if source is None else texts[source], attributes
 
 
-def field_names(titles):
+def field_names(titles, reserved=()):
     """Titles as the names of a layer's fields: none empty, none reserved, none alike but for capitals."""
-    taken, result = set(RESERVED), []
+    taken, result = RESERVED.union(reserved), []
     for number_, title in enumerate(titles, 1):
         base = title.strip() or f"field {number_}"
         field, repeat = base, 2
