@@ -42,8 +42,8 @@ class SimulateScene(Tool):
              "Default dirichlet.")
     pure = Flag("PUREPIXELS", "With pure pixels", default=False, help="Make at least one pixel of each endmember pure. "
                 "Default no.")
-    snr = Real("SNR", "Signal-to-noise ratio (dB)", optional=True, help="Power of the signal over that of the noise, in "
-               "decibels; 30 is common. None given (the default): no noise.")
+    snr = Real("SNR", "Signal-to-noise ratio (dB)", minimum=-50.0, maximum=200.0, optional=True, help="Power of the "
+               "signal over that of the noise, in decibels; 30 is common. None given (the default): no noise.")
     shape = Choice("NOISESHAPE", "Noise over the bands", default="white", options={
         "white": "White: the same in every band", "band": "Gaussian: strongest in the middle bands"},
         help="How the noise's variance is shared among the bands; the total stays the same. Default white.")
