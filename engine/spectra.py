@@ -55,7 +55,8 @@ class Spectra:
         unit = "Nanometers" if self.wavelengths else "Band Number"
         x = [round(float(value), 6) for value in self.x]
         return [{"name": name,
-                 "profile": {"x": x, "y": [float(value) for value in self.M[:, number]], "xUnit": unit},
+                 "profile": {"x": x, "y": [float(value) if np.isfinite(value) else None for value in self.M[:, number]],
+                             "xUnit": unit},
                  "source": self.sources[number] if self.sources else "",
                  "attributes": self.attributes[number] if self.attributes else {},
                  "point": self.points[number] if self.points else None}
@@ -112,9 +113,10 @@ def resample(x, M, centres, fwhm=None):
     """
     Spectra on another wavelength grid.
 
-    Where the two grids agree, values are taken as they are. Else a band whose width is known, and is wider than the
-    spectra's own sampling, is the average under a Gaussian of that full width at half maximum; any other band is
-    interpolated linearly.
+    Where the two grids agree, values are taken as they are. They do where each band has its wavelength, unless the
+    spectra have others between and sample some band more than twice within its width: those are of a finer instrument.
+    Else a band whose width is known, and is wider than the spectra's own sampling, is the average under a Gaussian of
+    that full width at half maximum; any other band is interpolated linearly.
 
     Parameters
     ----------
@@ -125,17 +127,26 @@ def resample(x, M, centres, fwhm=None):
     """
     x, first = np.unique(np.asarray(x, dtype=np.float64), return_index=True)
     M = np.asarray(M, dtype=np.float64)[first]
-    nearest = np.abs(x[None, :] - np.asarray(centres)[:, None]).argmin(axis=1)
-    if np.all(np.abs(x[nearest] - centres) <= SAME_WAVELENGTH):
+    centres = np.asarray(centres, dtype=np.float64)
+    nearest = np.abs(x[None, :] - centres[:, None]).argmin(axis=1)
+    if np.all(np.abs(x[nearest] - centres) <= SAME_WAVELENGTH) and not _finer(x, centres, fwhm):
         return M[nearest]
     result = np.stack([np.interp(centres, x, column) for column in M.T], axis=1)
     if fwhm is not None:
         spacing = np.gradient(x)
-        weights = np.exp(-4 * np.log(2) * ((x[None, :] - np.asarray(centres)[:, None]) / np.asarray(fwhm)[:, None]) ** 2)
+        weights = np.exp(-4 * np.log(2) * ((x[None, :] - centres[:, None]) / np.asarray(fwhm)[:, None]) ** 2)
         weights *= spacing
         finer = np.interp(centres, x, spacing) < np.asarray(fwhm)
         result[finer] = (weights[finer] / weights[finer].sum(axis=1, keepdims=True)) @ M
     return result
+
+
+def _finer(x, centres, fwhm):
+    """Whether spectra at `x` are of a finer instrument than the bands, though each band has its wavelength there."""
+    between = (x >= centres.min() - SAME_WAVELENGTH) & (x <= centres.max() + SAME_WAVELENGTH)
+    if fwhm is None or between.sum() <= len(centres):
+        return False
+    return bool(np.any(2 * np.interp(centres, x, np.gradient(x)) < np.asarray(fwhm)))
 
 
 def from_features(features, what="ENDMEMBERS"):
@@ -192,10 +203,14 @@ def from_features(features, what="ENDMEMBERS"):
 
 def unique(names):
     """Names made distinct: a repeated one gets ` (2)`, ` (3)` and so on."""
-    seen, result = {}, []
+    used, last, result = set(names), {}, []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        made, number = name, last.get(name, 0) + 1
+        while number > 1 and (made := f"{name} ({number})") in used:
+            number += 1
+        last[name] = number
+        used.add(made)
+        result.append(made)
     return result
 
 
