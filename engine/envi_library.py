@@ -87,8 +87,8 @@ def _pair(path):
     if path.suffix.lower() == ".hdr":
         data = _beside(path, DATA)
         if data is None:
-            raise UserError("{path} has no .sli file of the same name beside it, which holds its spectra. Put both into "
-                            "one folder.", path=str(path))
+            raise UserError("{path} has no .sli file of the same name beside it, which holds its spectra. Put both "
+                            "into one folder.", path=str(path))
         return path, data
     header = _beside(path, (".hdr",))
     if header is None:
@@ -186,9 +186,9 @@ def write(path, spectra):
     """Write a library of Float64: data to `path`, the header beside it, and a table where spectra have attributes."""
     names = unique([_plain(name) for name in spectra.names])
     values = np.where(np.isfinite(spectra.M), spectra.M, IGNORE).T
-    entries = {"description": "{Spectra written by Subpixel}", "samples": len(spectra.x), "lines": spectra.P, "bands": 1,
-               "header offset": 0, "file type": "ENVI Spectral Library", "data type": 5, "interleave": "bsq",
-               "byte order": 0}
+    entries = {"description": "{Spectra written by Subpixel}", "samples": len(spectra.x), "lines": spectra.P,
+               "bands": 1, "header offset": 0, "file type": "ENVI Spectral Library", "data type": 5,
+               "interleave": "bsq", "byte order": 0}
     if not np.isfinite(spectra.M).all():
         entries["data ignore value"] = IGNORE
     if spectra.wavelengths:

@@ -65,5 +65,5 @@ def write_spectra(path, spectra, format=None):
         else:
             spectra_table.write(Path(path), spectra, ecosis=format == "EcoSIS")
     except OSError as error:
-        raise UserError("{path} cannot be written: {reason}. Choose another place for the output.", path=Path(path).name,
-                        reason=error.strerror or str(error)) from error
+        raise UserError("{path} cannot be written: {reason}. Choose another place for the output.",
+                        path=Path(path).name, reason=error.strerror or str(error)) from error

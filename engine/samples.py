@@ -136,7 +136,8 @@ def sampled(scene, groups, progress=None):
 
     Only the box around a block's samples is read. `masked` is how many of the group's pixels there were nodata.
     """
-    windows, shapes = scene.windows(), [(number, shape) for number, group in enumerate(groups) for shape in group.shapes]
+    windows = scene.windows()
+    shapes = [(number, shape) for number, group in enumerate(groups) for shape in group.shapes]
     bounds = np.array([shape.bounds for _, shape in shapes]).reshape(-1, 4)
     for done, window in enumerate(windows):
         reached = ((bounds[:, 0] < window.col_off + window.width) & (bounds[:, 2] >= window.col_off)
@@ -221,6 +222,6 @@ def _complain(scene, groups, masked):
     corners = [scene.map_transform * corner for corner in
                ((0, 0), (scene.width, 0), (0, scene.height), (scene.width, scene.height))]
     (left, right), (bottom, top) = ((min(values), max(values)) for values in zip(*corners))
-    raise UserError("None of the samples lies on the raster, which spans {left} to {right} and {bottom} to {top}. Choose "
-                    "samples in its area, and check the CRS of both layers.", left=round(left, 6), right=round(right, 6),
-                    bottom=round(bottom, 6), top=round(top, 6))
+    raise UserError("None of the samples lies on the raster, which spans {left} to {right} and {bottom} to {top}. "
+                    "Choose samples in its area, and check the CRS of both layers.", left=round(left, 6),
+                    right=round(right, 6), bottom=round(bottom, 6), top=round(top, 6))

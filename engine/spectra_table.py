@@ -1,8 +1,8 @@
 """
 Spectra in tables of text: CSV and EcoSIS.
 
-Spectra stand in rows under a header of wavelengths, or in columns beside a column of wavelengths; whatever else is in the
-table describes them. Band numbers, or nothing, may stand in the place of wavelengths.
+Spectra stand in rows under a header of wavelengths, or in columns beside a column of wavelengths; whatever else is in
+the table describes them. Band numbers, or nothing, may stand in the place of wavelengths.
 """
 
 import csv
@@ -76,9 +76,9 @@ def read(path):
     """
     The spectra in a table of text.
 
-    Comma, semicolon, tab or blanks part the cells; commas may be decimal where they do not. The first column of text, or
-    one called `name`, gives the names; other columns become attributes, and names that repeat are kept as one, since
-    they are classes then.
+    Comma, semicolon, tab or blanks part the cells; commas may be decimal where they do not. The first column of text,
+    or one called `name`, gives the names; other columns become attributes, and names that repeat are kept as one,
+    since they are classes then.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def _text(path):
     raw = path.read_bytes()
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     if encoding != "utf-16" and b"\0" in raw[:65536]:
-        raise UserError("{path} is no table of text. Choose a CSV or EcoSIS text file, or an ENVI spectral library with "
-                        "its .hdr file beside it.", path=str(path))
+        raise UserError("{path} is no table of text. Choose a CSV or EcoSIS text file, or an ENVI spectral library "
+                        "with its .hdr file beside it.", path=str(path))
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError:
@@ -134,8 +134,8 @@ def _parse(text, path):
     for row, line in zip(rows, lines):
         if len(row) < min(width, longest):
             first = max(rows, key=len)
-            raise UserError("Line {line} of {path} has {cells} cells and line {other} has {others}. Every line needs as "
-                            "many: leave the cell of a missing value empty.", line=line, path=path, cells=len(row),
+            raise UserError("Line {line} of {path} has {cells} cells and line {other} has {others}. Every line needs "
+                            "as many: leave the cell of a missing value empty.", line=line, path=path, cells=len(row),
                             other=lines[rows.index(first)], others=len(first))
     return _decimal_points([row[:width] for row in rows], reader), lines
 
@@ -155,7 +155,7 @@ class _Blanks:
 
 
 def _delimiter(text):
-    """What parts the cells: the first of semicolon, tab and comma that every line has equally often, else the commonest."""
+    """What parts the cells: the first of ; tab , that every line has equally often, else the commonest, else blanks."""
     sample = "\n".join([line for line in text.splitlines() if line.strip() and not line.startswith("#")][:50])
     counts = {}
     for delimiter in ";\t,":
@@ -251,8 +251,8 @@ def _spectra(table, axis):
     header = axis is not None or not table.turned and all(number(table.cells[0][column]) is None for column in columns)
     rows = range(1 if header else 0, len(table.cells))
     if not rows or len(columns) < 2:
-        raise UserError("{path} holds no spectra of two or more bands. A table needs wavelengths in its first line and a "
-                        "spectrum in each further line, or wavelengths in its first column and a spectrum in each "
+        raise UserError("{path} holds no spectra of two or more bands. A table needs wavelengths in its first line and "
+                        "a spectrum in each further line, or wavelengths in its first column and a spectrum in each "
                         "further column.", path=table.path)
     values = np.array([[_value(table, row, column) for column in columns] for row in rows])
     described = sorted(set(range(len(table.cells[0]))) - set(columns))
@@ -356,8 +356,8 @@ def write(path, spectra, ecosis=False):
         For EcoSIS: no wavelengths.
     """
     if ecosis and not spectra.wavelengths:
-        raise UserError("The spectra have no wavelengths, which EcoSIS demands. Export them as CSV, or take spectra from "
-                        "a raster with wavelengths.")
+        raise UserError("The spectra have no wavelengths, which EcoSIS demands. Export them as CSV, or take spectra "
+                        "from a raster with wavelengths.")
     described = {"name": spectra.names}
     if spectra.sources and any(spectra.sources):
         described["source"] = spectra.sources

@@ -58,8 +58,8 @@ def extract(path, features, field="class", **values):
     """The features of the layer that comes out, and what was said."""
     said = []
     result = run({"tool": "extractspectra", "outputs": {"ENDMEMBERS": "unused.gpkg"}, "values": {
-        "INPUT": {"path": path}, "SAMPLES": {"features": features, "source": "samples"}, "CLASSFIELD": field, **values}},
-        lambda message: said.append(message))
+        "INPUT": {"path": path}, "SAMPLES": {"features": features, "source": "samples"}, "CLASSFIELD": field,
+        **values}}, lambda message: said.append(message))
     return result["spectra"]["ENDMEMBERS"]["features"], said
 
 
@@ -123,7 +123,8 @@ def test_every_pixel_has_its_position_and_class(tmp_path):
 
 
 def test_blocks_do_not_change_the_result(tmp_path, monkeypatch):
-    samples = [box(0, 0, 6, 8, **{"class": "a"}), point(4, 4, **{"class": "b"}), box(3.2, 2.2, 5.9, 7.9, **{"class": "c"})]
+    samples = [box(0, 0, 6, 8, **{"class": "a"}), point(4, 4, **{"class": "b"}),
+               box(3.2, 2.2, 5.9, 7.9, **{"class": "c"})]
     path = scene(tmp_path, masked=[(0, 0), (5, 7)])
     for statistic in ("mean", "pixels"):
         monkeypatch.setattr(raster, "BLOCK_VALUES", 16_000_000)
@@ -164,19 +165,22 @@ def test_without_a_class_field_each_sample_is_a_spectrum_with_its_fields(tmp_pat
 
 def test_multi_geometries_and_numeric_classes(tmp_path):
     many = point(0, 0, **{"class": 3.0})
-    many["geometry"] = {"type": "MultiPoint", "coordinates": [[*(NORTH_UP * (0.5, 0.5)), 12.0], [*(NORTH_UP * (2.5, 0.5))]]}
+    many["geometry"] = {"type": "MultiPoint", "coordinates": [
+        [*(NORTH_UP * (0.5, 0.5)), 12.0], [*(NORTH_UP * (2.5, 0.5))]]}
     features, _ = extract(scene(tmp_path), [many])
     assert features[0]["name"] == "3"
     assert features[0]["attributes"]["pixels"] == 2
 
 
 @pytest.mark.parametrize("features, words", [
-    ([], "no features"), ([point(50, 50, **{"class": "a"})], "None of the samples lies on the raster, which spans 1000.0"),
+    ([], "no features"),
+    ([point(50, 50, **{"class": "a"})], "None of the samples lies on the raster, which spans 1000.0"),
     ([point(0, 0, **{"class": "a"})], "All 1 pixels under the samples are nodata"),
     ([point(1, 1, name="a")], "no field class"),
     ([{"geometry": {"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, "id": 1, "attributes": {"class": "a"}}],
      "LineString"),
-    ([{"geometry": {"type": "Point", "coordinates": []}, "id": 1, "attributes": {"class": "a"}}], "None of the samples"),
+    ([{"geometry": {"type": "Point", "coordinates": []}, "id": 1, "attributes": {"class": "a"}}],
+     "None of the samples"),
     ([{"geometry": {"type": "Point", "coordinates": [math.inf, math.nan]}, "id": 1, "attributes": {"class": "a"}}],
      "None of the samples")])
 def test_bad_samples_are_a_sentence(tmp_path, features, words):

@@ -193,7 +193,8 @@ def test_half_a_library_is_a_sentence(tmp_path):
 def sample():
     return Spectra(["tree", "soil, red {dry}"], np.array([[0.1, 1 / 3], [np.nan, 4], [5e-7, 6]]),
                    np.array([399.96, 500.123456, 2500]), True, ["scene.tif, row 1, column 2", "mean"],
-                   [(364822.5, 5804636.25), None], [{"material": "tree", "pixels": 1}, {"material": "soil", "pixels": 3}])
+                   [(364822.5, 5804636.25), None],
+                   [{"material": "tree", "pixels": 1}, {"material": "soil", "pixels": 3}])
 
 
 @pytest.mark.parametrize("extension", ["csv", "txt", "sli"])

@@ -11,8 +11,8 @@ class ExportSpectra(Tool):
     where spectra have further fields, a table of them (.csv). EcoSIS text (.txt) is laid out as the CSV, without
     positions, and needs wavelengths.
 
-    Spectra on different wavelengths are brought to those of the first. Missing values are empty cells, or -1.23e34 in an
-    ENVI library."""
+    Spectra on different wavelengths are brought to those of the first. Missing values are empty cells, or -1.23e34 in
+    an ENVI library."""
 
     id = "exportspectra"
     label = "Export spectra"
@@ -23,8 +23,8 @@ class ExportSpectra(Tool):
 
     endmembers = SpectraInput("ENDMEMBERS", "Endmembers", help="Layer of spectra: a feature each, with the fields name "
                               "and profile. A selection counts as the layer.")
-    file = FileOutput("FILE", "File of spectra", extensions=("csv", "sli", "txt"), optional=False, help="Where to write "
-                      "them. The extension chooses the format: .csv, .sli (ENVI, with a .hdr beside it) or .txt "
+    file = FileOutput("FILE", "File of spectra", extensions=("csv", "sli", "txt"), optional=False, help="Where to "
+                      "write them. The extension chooses the format: .csv, .sli (ENVI, with a .hdr beside it) or .txt "
                       "(EcoSIS).")
     example = {"ENDMEMBERS": "endmembers"}
 

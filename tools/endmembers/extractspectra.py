@@ -16,8 +16,9 @@ class ExtractSpectra(Tool):
     its pixels, each pixel counted once. Without a class field each sample becomes a spectrum. Or take every pixel by
     itself, for a library with the variability of each material.
 
-    A point takes the pixel that contains it. A polygon takes the pixels whose centres it contains, and one too small for
-    any takes the pixels that it touches. Nodata pixels are left out. It fails where no sample lies on a valid pixel."""
+    A point takes the pixel that contains it. A polygon takes the pixels whose centres it contains, and one too small
+    for any takes the pixels that it touches. Nodata pixels are left out. It fails where no sample lies on a valid
+    pixel."""
 
     id = "extractspectra"
     label = "Extract spectra"

@@ -11,9 +11,9 @@ class ImportSpectra(Tool):
     decimal mark. The first column of text, or the one called name, names the spectra; other columns become fields.
     Empty cells and -1.23e34 are missing values.
 
-    Of an ENVI library choose the .sli file or its .hdr; values are divided by the header's reflectance scale factor, and
-    the fields of a .csv of the same name are taken along. Wavelengths may be in any unit; where none is given, numbers
-    below 100 are micrometres, others nanometres. A file without wavelengths gives band numbers.
+    Of an ENVI library choose the .sli file or its .hdr; values are divided by the header's reflectance scale factor,
+    and the fields of a .csv of the same name are taken along. Wavelengths may be in any unit; where none is given,
+    numbers below 100 are micrometres, others nanometres. A file without wavelengths gives band numbers.
 
     It fails, and says in which line, where a table has rows of unequal length or text in the place of a number."""
 
