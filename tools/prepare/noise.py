@@ -81,8 +81,16 @@ class Noise(Tool):
                 low=f"{ratio[worst]:.1f}", band=scene.band_names[worst])
 
     def _denoise(self, job, scene, noise):
+        """Write the scene without its noise, a few thousand pixels at a time in float64."""
+        import numpy as np
+
+        from ...algorithms.pixels import blocks
+
         def block(Y, valid):
-            return noise.denoise(Y if valid.all() else Y[:, valid]), valid
+            parts = blocks(Y if valid.all() else Y[:, valid])
+            X = [noise.denoise(part).astype(np.float32) for part in parts]
+            return np.concatenate(X, axis=1) if X else np.empty((scene.L, 0), np.float32), valid
+
         with job.raster(self.denoised, scene, scene.band_names, wavelengths=scene.wavelengths, fwhm=scene.fwhm) as file:
             for window, (X, valid) in scene.map_blocks(block, progress=job.progress):
                 file.write(window, X, valid)
@@ -92,14 +100,17 @@ def shift_variances(scene, progress):
     """Noise variance of each band (L,) from differences of right neighbours; strips of whole rows lose no pair."""
     import numpy as np
 
+    from ...algorithms.pixels import CHUNK
     from ...algorithms.prepare.noise import shift_difference_noise, shift_differences
+    few = max(1, CHUNK // scene.width)
 
     def differences():
         windows = scene.windows(rows=True)
         for done, window in enumerate(windows, 1):
             Y, valid = scene.read(window)
-            shape = (int(window.height), int(window.width))
-            yield shift_differences(Y.reshape(scene.L, *shape), valid.reshape(shape))
+            cube, valid = Y.reshape(scene.L, -1, scene.width), valid.reshape(-1, scene.width)
+            for row in range(0, len(valid), few):
+                yield shift_differences(cube[:, row:row + few], valid[row:row + few])
             progress(done, len(windows))
 
     return np.diag(shift_difference_noise(differences()))
