@@ -63,8 +63,8 @@ def main():
            f"angles >= {ANGLE} degrees. Table 1: white noise; Table A1: eq. 21 with eta = 18 bands. IQR on the "
            "noise-removed scene at the paper's tolerance; Table A1's at 50 dB, 2e-5, lies far below that noise, so the "
            "cell is repeated at Table 1's 2e-3. The paper's 25 dB block of Table A1 is garbled in print (1e-2 is taken "
-           "of two tolerances, and the same values stand at 15 dB). Largest distance of HySime's median from the paper's "
-           f"at 50 and 35 dB: {max(gaps):g}.")
+           "of two tolerances, and the same values stand at 15 dB). Largest distance of HySime's median from the "
+           f"paper's at 50 and 35 dB: {max(gaps):g}.")
 
 
 if __name__ == "__main__":
