@@ -9,6 +9,8 @@ from qgis.core import QgsProcessingException
 
 from .words import tr
 
+OWN = (".qml", ".xml")   # styles and statistics that stand beside a raster or layer of the same name
+
 
 class Staging:
     """A context manager: `place` gives where to write, `deliver` moves everything to its target."""
@@ -51,6 +53,7 @@ class Staging:
         """Move every file that was written to its target, with what belongs to it (`.qml`, `.aux.xml`)."""
         for staged, target in self._targets:
             self._check_replaceable(staged, target)
+        self._check_companions()
         for staged, target in self._targets:
             for old in (target.with_suffix(".qml"), target.with_name(target.name + ".aux.xml")):
                 if staged.exists() and old.exists():
@@ -58,6 +61,18 @@ class Staging:
         for folder, own in self._folders.items():
             for file in own.iterdir():
                 os.replace(file, folder / file.name)
+
+    def _check_companions(self):
+        """A file that comes with an output, as `.hdr` with `.sli`, replaces no file that came with something else."""
+        staged = {file for file, _ in self._targets}
+        replaced = {file.stem for file, target in self._targets if target.exists()}
+        for folder, own in self._folders.items():
+            for file in own.iterdir():
+                other = folder / file.name
+                if file not in staged and file.suffix not in OWN and file.stem not in replaced and other.exists():
+                    raise QgsProcessingException(tr(
+                        "{path} is there already and belongs to something else. Choose another name for the "
+                        "output.").format(path=other))
 
     @staticmethod
     def _check_replaceable(staged, target):
