@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio
-from affine import Affine
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.transform import Affine
 from rasterio.windows import Window
 from threadpoolctl import threadpool_limits
 
