@@ -29,8 +29,9 @@ def pairs(job, by, names, estimates, cost):
     from ...engine.sentences import UserError
     found = _by_name(names, estimates) if by == "name" else _by_cost(cost)
     if not found:
-        raise UserError("No name is in both: the reference has {names}, and compared with it are {estimates}. Rename "
-                        "them alike, or match by best assignment.", names=", ".join(names), estimates=", ".join(estimates))
+        raise UserError("No name is in both: the reference has {names}, and compared with it are {estimates}. "
+                        "Rename them alike, or match by best assignment.", names=", ".join(names),
+                        estimates=", ".join(estimates))
     for what, used in ((names, {p for p, _ in found}), (estimates, {q for _, q in found})):
         left = [name for position, name in enumerate(what) if position not in used]
         if left:

@@ -77,8 +77,8 @@ class CompareAbundances(Tool):
         if report:
             report.numbers(Mean_RMSE=float(rmse.mean()), Mean_R2=mean_r2, Pixels=found.N)
             report.heading("Errors of each endmember")
-            report.table(["Reference", "Compared with", "RMSE", "R2", "Mean of the reference", "Mean of the abundances"],
-                         rows)
+            report.table(["Reference", "Compared with", "RMSE", "R2", "Mean of the reference",
+                          "Mean of the abundances"], rows)
             add_scatter(report, sample, matched, names, estimates)
             job.give_report(self.report, report)
 

@@ -47,7 +47,8 @@ class CompareEndmembers(Tool):
                     endmember=other, angle=f"{angle:.4f}", degrees=f"{np.degrees(angle):.2f}")
         report = job.report(self.report)
         if report:
-            report.numbers(Mean_SAD_in_radians=float(angles.mean()), Mean_SAD_in_degrees=float(np.degrees(angles.mean())),
+            report.numbers(Mean_SAD_in_radians=float(angles.mean()),
+                           Mean_SAD_in_degrees=float(np.degrees(angles.mean())),
                            Mean_z_scored_SAD_in_radians=float(zscored.mean()), Bands=len(estimate.x))
             report.heading("Spectral angle of each pair")
             report.table(["Reference", "Endmember", "SAD (radians)", "SAD (degrees)", "z-scored SAD (radians)"],
@@ -74,7 +75,8 @@ def on_common_bands(job, estimate, reference):
     from ...engine.sentences import UserError
     from ...engine.spectra import SAME_WAVELENGTH, resample
     if estimate.wavelengths and reference.wavelengths:
-        shared = (estimate.x >= reference.x.min() - SAME_WAVELENGTH) & (estimate.x <= reference.x.max() + SAME_WAVELENGTH)
+        low, high = reference.x.min() - SAME_WAVELENGTH, reference.x.max() + SAME_WAVELENGTH
+        shared = (estimate.x >= low) & (estimate.x <= high)
         if shared.sum() < 2:
             raise UserError("The endmembers cover {first}-{last} nm, the reference {start}-{end} nm: they do not "
                             "overlap. Choose a reference for the same range.",
