@@ -141,7 +141,8 @@ def test_what_is_missing_or_unknown_is_said(values, sentence, estimate):
 
 
 def test_reports_hold_their_tables_and_plots(estimate, tmp_path):
-    run_tool("compareabundances", {"ABUNDANCES": estimate, "REFERENCE": reference(tmp_path)}, REPORT=tmp_path / "a.html")
+    run_tool("compareabundances", {"ABUNDANCES": estimate, "REFERENCE": reference(tmp_path)},
+             REPORT=tmp_path / "a.html")
     run_tool("compareendmembers", {"ENDMEMBERS": spectra(M, NAMES), "REFERENCE": spectra(M, NAMES)},
              REPORT=tmp_path / "e.html")
     assert "Abundance against reference" in (tmp_path / "a.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The noise tool: noise of known strength is found, masked pixels and block borders cost nothing, bands keep their light."""
+"""The noise tool finds noise of known strength, whatever the mask and the blocks, and takes it away."""
 
 import numpy as np
 import pytest

@@ -29,8 +29,8 @@ class SimulateScene(Tool):
     library = SpectraInput("ENDMEMBERS", "Spectral library", help="Layer of spectra to draw from (a feature each, with "
                            "the fields name and profile), in any unit; the scene is in the same. A selection counts as "
                            "the layer.")
-    count = Integer("COUNT", "Number of endmembers (0: all)", default=4, minimum=0, help="How many spectra are drawn, at "
-                    "least 2; 0 takes all that differ enough. Default 4.")
+    count = Integer("COUNT", "Number of endmembers (0: all)", default=4, minimum=0, help="How many spectra are drawn, "
+                    "at least 2; 0 takes all that differ enough. Default 4.")
     angle = Real("MINANGLE", "Smallest angle between endmembers (degrees)", default=10.0, minimum=0.0, maximum=90.0,
                  help="Any two endmembers differ by at least this spectral angle, in degrees. Default 10; 0 takes "
                       "spectra however alike.")
@@ -61,8 +61,8 @@ class SimulateScene(Tool):
     scene = RasterOutput("HSI", "Simulated scene", style=Style.SPECTRAL, optional=False, help="Raster with the "
                          "library's bands and wavelengths, in its units. No pixel is nodata.")
     abundances = replace(_shared.ABUNDANCES, label="True abundances", optional=True)
-    endmembers = SpectraOutput("TRUEENDMEMBERS", "True endmembers", help="Layer with the spectra drawn, named as in the "
-                               "library.")
+    endmembers = SpectraOutput("TRUEENDMEMBERS", "True endmembers", help="Layer with the spectra drawn, named as in "
+                               "the library.")
     example = {"ENDMEMBERS": "library", "COUNT": 3, "MINANGLE": 1, "ROWS": 24, "COLUMNS": 32, "SNR": 40}
 
     def run(self, job):
@@ -107,8 +107,8 @@ class SimulateScene(Tool):
         library = complete(job, job.spectra(self.library))
         different = prune_library(library.M, np.radians(angle))
         if len(different) < max(count, 2):
-            raise UserError("{different} of the library's {all} spectra differ by at least {angle} degrees, and {count} "
-                            "are needed. Ask for a smaller angle or fewer endmembers, or choose a larger library.",
+            raise UserError("{different} of the library's {all} spectra differ by at least {angle} degrees, and "
+                            "{count} are needed. Ask for a smaller angle or fewer endmembers, or choose a larger library.",
                             different=len(different), all=library.P, angle=f"{angle:g}", count=max(count, 2))
         if len(different) < library.P:
             job.say("{different} of the library's {all} spectra differ by at least {angle} degrees.",
@@ -132,7 +132,7 @@ def complete(job, library):
         job.say("Left out {count} spectra with missing values or zeros alone: {names}.", count=len(gone),
                 names=", ".join(gone[:10]) + (", ..." if len(gone) > 10 else ""))
     if bands.sum() < 2 or usable.sum() < 2:
-        raise UserError("The library has {spectra} complete spectra over {bands} bands, and a scene needs at least 2 of "
-                        "each. Choose another library.", spectra=int(usable.sum()), bands=int(bands.sum()))
+        raise UserError("The library has {spectra} complete spectra over {bands} bands, and a scene needs at least 2 "
+                        "of each. Choose another library.", spectra=int(usable.sum()), bands=int(bands.sum()))
     chosen = library.select(np.flatnonzero(usable).tolist())
     return replace(chosen, M=chosen.M[bands], x=chosen.x[bands])
