@@ -25,8 +25,8 @@ class DominantEndmember(Tool):
     minimum = Real("MINIMUM", "Smallest dominant fraction", default=0.0, minimum=0.0, maximum=1.0,
                    help="Pixels whose largest fraction is below this, from 0 to 1, are mixed. Default 0: none is.")
     classes = RasterOutput("OUTPUT", "Dominant endmember", style=Style.DOMINANT, optional=False, help="Raster of "
-                           "bytes: the number of the band with the largest fraction, one more than there are bands for mixed "
-                           "pixels. Nodata 0.")
+                           "bytes: the number of the band with the largest fraction, one more than there are bands for "
+                           "mixed pixels. Nodata 0.")
     example = {"ABUNDANCES": "abundances"}
 
     def run(self, job):

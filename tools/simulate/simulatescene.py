@@ -24,7 +24,7 @@ class SimulateScene(Tool):
     group = Group.SIMULATE
     tags = ("synthetic", "simulation", "ground truth", "library", "Dirichlet", "Gaussian field", "noise", "SNR")
     citation = ("Abdelgawad, Cheung and Yan, Efficient Blind Hyperspectral Unmixing Framework Based on CUR "
-                "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, section 5.1 and eq. 21-22")
+                "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, eq. 21-22 (noise)")
 
     library = SpectraInput("ENDMEMBERS", "Spectral library", help="Layer of spectra to draw from (a feature each, with "
                            "the fields name and profile), in any unit; the scene is in the same. A selection counts as "
@@ -108,7 +108,8 @@ class SimulateScene(Tool):
         different = prune_library(library.M, np.radians(angle))
         if len(different) < max(count, 2):
             raise UserError("{different} of the library's {all} spectra differ by at least {angle} degrees, and "
-                            "{count} are needed. Ask for a smaller angle or fewer endmembers, or choose a larger library.",
+                            "{count} are needed. Ask for a smaller angle or fewer endmembers, or choose a larger "
+                            "library.",
                             different=len(different), all=library.P, angle=f"{angle:g}", count=max(count, 2))
         if len(different) < library.P:
             job.say("{different} of the library's {all} spectra differ by at least {angle} degrees.",
