@@ -125,6 +125,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             if feedback.isCanceled():
                 return {}
             staging.deliver()
+        for name in [*result["rasters"], *result["spectra"]]:
+            styles.style_on_loading(targets[name], context)
         return {output.name: result["numbers"].get(output.name) if isinstance(output, declare.NumberOutput)
                 else targets.get(output.name) for output in self._tool.outputs()}
 

@@ -1,12 +1,33 @@
-"""How layers look: a renderer for each kind of output, kept as a `.qml` beside the file, which QGIS applies on loading."""
+"""How layers look: a renderer for each kind of output, kept as a `.qml` beside the file for whoever opens it."""
 
 from qgis.core import (QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement, QgsMarkerSymbol,
-                       QgsMultiBandColorRenderer, QgsPalettedRasterRenderer, QgsPalLayerSettings, QgsRasterLayer,
-                       QgsRasterShader, QgsRendererCategory, QgsSingleBandPseudoColorRenderer,
-                       QgsStyle, QgsTextBufferSettings, QgsTextFormat, QgsVectorLayer, QgsVectorLayerSimpleLabeling)
+                       QgsMultiBandColorRenderer, QgsPalettedRasterRenderer, QgsPalLayerSettings,
+                       QgsProcessingLayerPostProcessorInterface, QgsRasterLayer, QgsRasterShader, QgsRendererCategory,
+                       QgsSingleBandPseudoColorRenderer, QgsStyle, QgsTextBufferSettings, QgsTextFormat,
+                       QgsVectorLayer, QgsVectorLayerSimpleLabeling)
+from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QColor
 
 STOPS = 11
+
+
+class _Styler(QgsProcessingLayerPostProcessorInterface):
+    """Gives a layer the style beside its file: Processing loads its results without it."""
+
+    def postProcessLayer(self, layer, context, feedback):
+        layer.loadDefaultStyle()
+        layer.triggerRepaint()
+
+
+_stylers = {}  # by path: QGIS keeps no reference of its own, and a styler without one does nothing
+
+
+def style_on_loading(path, context):
+    """Have the layer of this output styled where the run is going to load it."""
+    if context.willLoadLayerOnCompletion(path):
+        _stylers[path] = _Styler()
+        sip.transferto(_stylers[path], None)  # the context deletes it
+        context.layerToLoadOnCompletionDetails(path).setPostProcessor(_stylers[path])
 
 
 def style_raster(path, answer):

@@ -1,0 +1,104 @@
+"""
+Run inside a QGIS window: what a user does with `curhu` on Indian Pines, photographed.
+
+Expects in the environment: SUBPIXEL_SCENE, the raster; SUBPIXEL_SHOTS, a folder for the pictures and what was found.
+"""
+
+import json
+import os
+import traceback
+from pathlib import Path
+
+import processing
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
+from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtWidgets import QTreeView
+from qgis.utils import iface
+
+SHOTS = Path(os.environ["SUBPIXEL_SHOTS"])
+FOUND = {}
+
+
+def shoot(widget, name):
+    QgsApplication.processEvents()
+    widget.grab().save(str(SHOTS / f"{name}.png"))
+
+
+def leave():
+    (SHOTS / "found.json").write_text(json.dumps(FOUND))
+    QgsProject.instance().clear()
+    iface.actionExit().trigger()
+
+
+def guarded(step):
+    """A step that ends QGIS with its traceback where it fails, so that the test does not wait in vain."""
+    def run(*arguments):
+        try:
+            step(*arguments)
+        except Exception:
+            FOUND["error"] = traceback.format_exc()
+            leave()
+    return run
+
+
+@guarded
+def begin():
+    iface.mainWindow().resize(1500, 950)
+    layer = QgsRasterLayer(os.environ["SUBPIXEL_SCENE"], "Indian Pines")
+    QgsProject.instance().addMapLayer(layer)
+    registry = QgsApplication.processingRegistry()
+    FOUND["tools"] = [algorithm.id() for algorithm in registry.providerById("subpixel").algorithms()]
+    toolbox = iface.mainWindow().findChild(object, "ProcessingToolbox")
+    if toolbox:
+        toolbox.show()
+        for tree in toolbox.findChildren(QTreeView):
+            tree.expandToDepth(0)
+        search = toolbox.findChild(object, "searchBox")
+        if search:
+            search.setText("subpixel")
+    dialog = processing.createAlgorithmDialog("subpixel:curhu", {
+        "INPUT": layer.id(), "COUNT": 6, "ABUNDANCES": str(SHOTS / "abundances.tif"),
+        "ENDMEMBERS": str(SHOTS / "endmembers.gpkg"), "REPORT": str(SHOTS / "report.html")})
+    dialog.resize(1000, 800)
+    dialog.show()
+    begin.dialog = dialog
+    QTimer.singleShot(1500, photograph)
+
+
+@guarded
+def photograph():
+    shoot(begin.dialog, "dialog")
+    begin.dialog.algorithmFinished.connect(lambda ok, results: QTimer.singleShot(3000, finished))
+    begin.dialog.runButton().click()
+    QTimer.singleShot(120000, give_up)
+
+
+@guarded
+def finished():
+    shoot(begin.dialog, "dialog-after")
+    begin.dialog.close()
+    layers = {layer.name(): layer for layer in QgsProject.instance().mapLayers().values()}
+    for name, layer in layers.items():
+        FOUND[name] = {"renderer": layer.renderer().type(), "valid": layer.isValid(), "crs": layer.crs().authid(),
+                       "features": layer.featureCount() if isinstance(layer, QgsVectorLayer) else None,
+                       "bands": layer.bandCount() if isinstance(layer, QgsRasterLayer) else None}
+    abundances = next(layer for name, layer in layers.items() if name == "abundances")
+    iface.setActiveLayer(abundances)
+    iface.mapCanvas().setExtent(abundances.extent())
+    iface.mapCanvas().refresh()
+    QTimer.singleShot(4000, show_map)
+
+
+@guarded
+def show_map():
+    shoot(iface.mainWindow(), "map")
+    iface.mapCanvas().saveAsImage(str(SHOTS / "canvas.png"))
+    leave()
+
+
+@guarded
+def give_up():
+    raise TimeoutError("curhu did not finish within two minutes")
+
+
+QTimer.singleShot(4000, begin)

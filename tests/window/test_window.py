@@ -1,0 +1,72 @@
+"""A real QGIS window on a virtual screen: `curhu` from its dialog on Indian Pines, with pictures to look at."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def shots():
+    """The folder of the pictures, after the run in the window."""
+    if not (shutil.which("xvfb-run") and shutil.which("qgis")):
+        pytest.skip("xvfb-run or the QGIS program is not installed")
+    folder = ROOT / ".cache" / "window"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    subprocess.run([sys.executable, str(ROOT / "scripts/indian_pines.py"), str(folder / "indian_pines.tif")], check=True)
+    environment = {**os.environ, "SUBPIXEL_SCENE": str(folder / "indian_pines.tif"), "SUBPIXEL_SHOTS": str(folder)}
+    environment.pop("QT_QPA_PLATFORM", None)
+    subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis", "--nologo", "--noversioncheck", "--code",
+                    str(ROOT / "tests/window/in_qgis.py")], env=environment, timeout=240,
+                   stdout=open(folder / "qgis.log", "w"), stderr=subprocess.STDOUT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(shots):
+    found = json.loads((shots / "found.json").read_text())
+    assert "error" not in found, found["error"]
+    return found
+
+
+def test_dialog_runs_and_loads_styled_layers(found):
+    abundances = found["abundances"]
+    endmembers = found["endmembers"]
+    assert abundances["valid"] and abundances["bands"] == 6 and abundances["renderer"] == "singlebandpseudocolor"
+    assert endmembers["features"] == 6 and endmembers["renderer"] == "categorizedSymbol"
+    assert abundances["crs"] == endmembers["crs"] == "EPSG:32616"
+
+
+def test_toolbox_holds_every_tool(found):
+    from subpixel.tools import all_tools
+    assert {f"subpixel:{id}" for id in all_tools()} <= set(found["tools"])
+
+
+@pytest.mark.parametrize("name", ["dialog", "dialog-after", "map", "canvas"])
+def test_pictures_show_something(found, shots, name):
+    import rasterio
+    with rasterio.open(shots / f"{name}.png") as picture:
+        assert picture.width > 400 and picture.height > 300
+        assert len(set(picture.read(1).ravel().tolist())) > 20
+
+
+def test_report_draws_in_a_browser(found, shots):
+    browser = next((path for path in map(shutil.which, BROWSERS) if path), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed to draw the report")
+    target = shots / "report.png"
+    subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+                    "--disable-background-networking", f"--user-data-dir={shots / 'browser'}", "--hide-scrollbars",
+                    "--window-size=1100,2600", "--virtual-time-budget=8000", f"--screenshot={target}",
+                    (shots / "report.html").as_uri()], capture_output=True, timeout=120)
+    import rasterio
+    with rasterio.open(target) as picture:
+        plot = picture.read(1, window=rasterio.windows.Window(100, 250, 900, 400))
+        assert (plot < 250).mean() > 0.01, "the plot of the spectra is empty"
