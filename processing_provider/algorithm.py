@@ -126,7 +126,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 return {}
             staging.deliver()
         for name in [*result["rasters"], *result["spectra"]]:
-            styles.style_on_loading(targets[name], context)
+            styles.style_on_loading(targets[name], context, above=name in result["spectra"])
         return {output.name: result["numbers"].get(output.name) if isinstance(output, declare.NumberOutput)
                 else targets.get(output.name) for output in self._tool.outputs()}
 

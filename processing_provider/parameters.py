@@ -19,10 +19,18 @@ GEOMETRIES = {"point": QgsProcessing.SourceType.TypeVectorPoint, "polygon": QgsP
 def definition(parameter):
     """QGIS's parameter for a declared one."""
     made = _make(parameter, parameter.name, tr(parameter.label), parameter.optional)
-    made.setHelp(tr(parameter.help))
+    made.setHelp(help_of(parameter))
     if parameter.advanced:
         made.setFlags(made.flags() | Qgis.ProcessingParameterFlag.Advanced)
     return made
+
+
+def help_of(parameter):
+    """A parameter's help, with the meaning of each option where QGIS shows only the value that scripts use."""
+    if not isinstance(parameter, declare.Choice):
+        return tr(parameter.help)
+    meanings = "; ".join(f"{value}: {tr(words)}" for value, words in parameter.options.items())
+    return f"{tr(parameter.help)} {meanings}."
 
 
 def _make(parameter, name, label, optional):

@@ -22,12 +22,14 @@ class _Styler(QgsProcessingLayerPostProcessorInterface):
 _stylers = {}  # by path: QGIS keeps no reference of its own, and a styler without one does nothing
 
 
-def style_on_loading(path, context):
-    """Have the layer of this output styled where the run is going to load it."""
+def style_on_loading(path, context, above=False):
+    """Have the layer of this output styled where the run is going to load it, and put it above the others or not."""
     if context.willLoadLayerOnCompletion(path):
         _stylers[path] = _Styler()
         sip.transferto(_stylers[path], None)  # the context deletes it
-        context.layerToLoadOnCompletionDetails(path).setPostProcessor(_stylers[path])
+        details = context.layerToLoadOnCompletionDetails(path)
+        details.setPostProcessor(_stylers[path])
+        details.layerSortKey = int(above)
 
 
 def style_raster(path, answer):

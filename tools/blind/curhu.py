@@ -50,72 +50,53 @@ class CURUnmixing(Tool):
     example = {"INPUT": "scene", "COUNT": 3}
 
     def run(self, job):
-        import numpy as np
-
         from ...algorithms.blind.curhu import curhu
+        from ...algorithms.pixels import moments
         from ...engine.memory import need
+        from ...engine.sentences import UserError
         from ...engine.spectra import of_scene
-        scene, by_iqr = job.scene(self.image), job.value(self.vectors) == "iqr"
-        count, estimate, reading = self._count(job, scene)
-        need(8 * scene.width * scene.height * (scene.L if by_iqr else count),
+        given, method, by_iqr = job.value(self.count), job.value(self.rank_method), job.value(self.vectors) == "iqr"
+        if given == 1:
+            raise UserError("The number of endmembers is 1; unmixing needs at least 2, or 0 to estimate it.")
+        job.passes(4 if given or method == "hysime" else 5)
+        scene = job.scene(self.image)
+        pixels = scene.pixels(rows=by_iqr or method == "iqr", progress=job.progress)
+        found = moments(pixels)
+        count, estimate = (given, None) if given else self._estimate(job, pixels, found)
+        need(8 * found.N * (2 * scene.L if by_iqr else count),
              "Ask for fewer endmembers, use exact singular vectors, or clip the raster.")
-        pixels = scene.pixels(rows=by_iqr, progress=job.progress)
-        result = curhu(pixels, count, denoise=job.value(self.denoise), singular_vectors=job.value(self.vectors),
-                       tol=job.value(self.tolerance), middle=job.value(self.middle),
-                       constraints=job.value(self.constraints))
+        result = curhu(pixels, count, moments=found, denoise=job.value(self.denoise),
+                       singular_vectors=job.value(self.vectors), tol=job.value(self.tolerance),
+                       middle=job.value(self.middle), constraints=job.value(self.constraints))
         positions = [pixels.locate(index) for index in result.pixels]
         spectra = of_scene(scene, result.C, _shared.numbered(count),
                            [_shared.pixel_source(scene, *at) for at in positions], positions)
-
-        def block(Y, valid):
-            Y = (Y if valid.all() else Y[:, valid]).astype(np.float64)
-            S = result.abundances(Y)
-            known = np.isfinite(S).all(axis=0)
-            return S, valid, np.square(Y[:, known] - result.C @ S[:, known]).sum(), known.sum(), S[:, known].sum(axis=1)
-
-        error = pixels_known = total = 0.0
-        with job.raster(self.abundances, scene, spectra.names) as file:
-            for window, (S, valid, squares, known, sums) in scene.map_blocks(block, progress=job.progress):
-                file.write(window, S, valid)
-                error, pixels_known, total = error + squares, pixels_known + known, total + sums
-        rmse = float(np.sqrt(error / max(pixels_known * scene.L, 1)))
-        if pixels_known < pixels.count:
-            job.warn("{count} pixels have no fractions, since no endmember explains them: they are nodata.",
-                     count=int(pixels.count - pixels_known))
+        rmse, mean = self._write_abundances(job, scene, result, spectra.names, found.N)
         job.give_spectra(self.endmembers, spectra, scene.crs)
         job.give_number(self.rank, count)
         job.give_number(self.rmse, rmse)
         report = job.report(self.report)
         if report:
-            report.numbers(Endmembers=count, Bands=scene.L, Pixels=pixels.count, RMSE=rmse)
+            report.numbers(Endmembers=count, Bands=scene.L, Pixels=found.N, RMSE=rmse)
             report.spectra(spectra)
             report.heading("Endmembers")
             report.table(["Endmember", "Mean fraction", "Row", "Column", "Band chosen with it"],
-                         [(name, mean, *at, scene.band_names[band]) for name, mean, at, band in
-                          zip(spectra.names, total / max(pixels_known, 1), positions, result.bands)])
-            self._picture(job, report, spectra.names)
+                         [(name, share, *at, scene.band_names[band]) for name, share, at, band in
+                          zip(spectra.names, mean, positions, result.bands)])
+            self._add_picture(job, report, spectra.names)
             if estimate is not None:
                 report.heading("How the number was estimated")
-                add_hysime(report, estimate, reading)
+                add_hysime(report, estimate, found.N)
             job.give_report(self.report, report)
 
-    def _count(self, job, scene):
-        """The number of endmembers, HySime's result where it was asked, and the number of pixels."""
-        from ...algorithms.pixels import blocks, moments
+    def _estimate(self, job, pixels, found):
+        """The number of endmembers by the chosen method, and HySime's result where it was that."""
+        from ...algorithms.pixels import blocks
         from ...algorithms.prepare.noise import regression_noise
         from ...algorithms.rank.hysime import hysime
         from ...algorithms.rank.iqr import iqr
         from ...engine.sentences import UserError
-        given, method = job.value(self.count), job.value(self.rank_method)
-        if given == 1:
-            raise UserError("The number of endmembers is 1; unmixing needs at least 2, or 0 to estimate it.")
-        if given:
-            job.passes(4)
-            return given, None, None
-        job.passes(5 if method == "hysime" else 6)
-        pixels = scene.pixels(rows=method == "iqr", progress=job.progress)
-        found = moments(pixels)
-        if method == "hysime":
+        if job.value(self.rank_method) == "hysime":
             estimate = hysime(found, regression_noise(found))
             count = estimate.rank
         else:
@@ -126,9 +107,30 @@ class CURUnmixing(Tool):
         if count < 2:
             raise UserError("{count} endmembers were estimated, and unmixing needs at least 2: the image looks like "
                             "one material or noise alone. Give the number of endmembers yourself.", count=count)
-        return count, estimate, found.N
+        return count, estimate
 
-    def _picture(self, job, report, names):
+    def _write_abundances(self, job, scene, result, names, pixels):
+        """Write the abundances block by block. Returns the reconstruction's RMSE and each endmember's mean fraction."""
+        import numpy as np
+
+        def block(Y, valid):
+            Y = (Y if valid.all() else Y[:, valid]).astype(np.float64)
+            S = result.abundances(Y)
+            known = np.isfinite(S).all(axis=0)
+            error = np.square(Y[:, known] - result.C @ S[:, known]).sum()
+            return S, valid, error, known.sum(), S[:, known].sum(axis=1)
+
+        squares = count = total = 0.0
+        with job.raster(self.abundances, scene, names) as file:
+            for window, (S, valid, error, known, sums) in scene.map_blocks(block, progress=job.progress):
+                file.write(window, S, valid)
+                squares, count, total = squares + error, count + known, total + sums
+        if count < pixels:
+            job.warn("{count} pixels have no fractions, since no endmember explains them: they are nodata.",
+                     count=int(pixels - count))
+        return float(np.sqrt(squares / max(count * scene.L, 1))), total / max(count, 1)
+
+    def _add_picture(self, job, report, names):
         """The composite of all fractions, from the raster just written."""
         from ...engine.pictures import composite_of
         report.heading("Where they are")
