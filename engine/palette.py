@@ -3,7 +3,7 @@
 import re
 import zlib
 
-COLOURS = ("#e6550d", "#3182bd", "#31a354", "#fdbf11", "#756bb1", "#17becf", "#d6278c", "#8c6d31",
+COLOURS = ("#e6550d", "#1f6fd6", "#f2c80f", "#d6278c", "#31a354", "#756bb1", "#17becf", "#8c6d31",
            "#9edae5", "#1b4f9c", "#b5cf6b", "#843c39", "#ff9896", "#5254a3", "#00876c", "#7f7f7f")
 
 MATERIALS = (
