@@ -49,7 +49,11 @@ def test_toolbox_holds_every_tool(found):
     assert {f"subpixel:{id}" for id in all_tools()} <= set(found["tools"])
 
 
-@pytest.mark.parametrize("name", ["dialog", "dialog-after", "map", "canvas"])
+def test_model_designer_opens_the_shipped_model(found):
+    assert found["model"] == {"valid": True, "steps": ["abundances", "endmembers", "picture", "rank"]}
+
+
+@pytest.mark.parametrize("name", ["dialog", "dialog-after", "map", "canvas", "modeler"])
 def test_pictures_show_something(found, shots, name):
     import rasterio
     with rasterio.open(shots / f"{name}.png") as picture:
