@@ -63,10 +63,11 @@ class Scene:
             self.width, self.height, self.count = dataset.width, dataset.height, dataset.count
             self.transform, self.gcps = dataset.transform, dataset.gcps
             self.crs = dataset.crs or (rasterio.crs.CRS.from_wkt(crs) if crs else None)
-            self.dtype = np.dtype(np.result_type(*map(np.dtype, set(dataset.dtypes))))
-            if self.dtype.kind == "c":
+            if any(dtype.startswith("complex") for dtype in dataset.dtypes):
                 raise UserError("{path} holds complex numbers. Choose a raster of real numbers, such as reflectance.",
                                 path=self.path)
+            self.dtype = np.dtype(np.result_type(*map(np.dtype, set(dataset.dtypes))))
+            self._mixed = len(set(dataset.dtypes)) > 1
             self._block_shape = dataset.block_shapes[0]
             self._nodata = [np.nan if value is None else value for value in dataset.nodatavals]
             self._scales, self._offsets = np.array(dataset.scales), np.array(dataset.offsets)
@@ -103,7 +104,7 @@ class Scene:
         undecided = np.array(self.indexes)
         windows = self.windows()
         for window in windows[len(windows) // 2:] + windows[:len(windows) // 2]:
-            values = self._dataset.read(undecided.tolist(), window=window).reshape(len(undecided), -1)
+            values = self._bands(undecided, window)
             for band, row in zip(undecided - 1, values):
                 row = row[np.isfinite(row) & (row != self._nodata[band])]
                 if row.size:
@@ -162,6 +163,19 @@ class Scene:
         return [Window(left, top, min(width, self.width - left), min(height, self.height - top))
                 for top in range(0, self.height, height) for left in range(0, self.width, width)]
 
+    def _bands(self, bands, window):
+        """These bands in a window, (bands, n), in the raster's own type."""
+        dataset = self._dataset
+        try:
+            if self._mixed:  # rasterio reads bands of different types only one by one
+                Y = np.stack([dataset.read(band, window=window).astype(self.dtype) for band in bands.tolist()])
+            else:
+                Y = dataset.read(bands.tolist(), window=window)
+        except (RasterioError, OSError) as error:
+            raise UserError("{path} cannot be read completely: {reason}. It may be damaged or cut short; get it again.",
+                            path=self.path, reason=str(error.__cause__ or error).strip().rstrip(".")) from error
+        return Y.reshape(len(bands), -1)
+
     def read(self, window=None):
         """
         The pixels of a window.
@@ -173,8 +187,7 @@ class Scene:
         valid : ndarray (n,) of bool
             False where a used band is nodata or not finite.
         """
-        dataset = self._dataset
-        Y = dataset.read(self.indexes.tolist(), window=window).reshape(self.L, -1)
+        Y = self._bands(self.indexes, window)
         nodata = np.array([self._nodata[band - 1] for band in self.indexes])
         valid = np.ones(Y.shape[1], bool)
         if len(set(nodata)) == 1:
@@ -182,7 +195,7 @@ class Scene:
         elif not np.isnan(nodata).all():
             valid &= ~(Y == nodata[:, None]).any(axis=0)
         if self._mask_band:
-            valid &= dataset.dataset_mask(window=window).ravel() > 0
+            valid &= self._dataset.dataset_mask(window=window).ravel() > 0
         scale, offset = self._scales[self.indexes - 1], self._offsets[self.indexes - 1]
         if np.any(scale != 1) or np.any(offset != 0):
             Y = Y.astype(np.float32) * scale[:, None].astype(np.float32) + offset[:, None].astype(np.float32)
