@@ -189,6 +189,9 @@ class Scene:
         """
         Y = self._bands(self.indexes, window)
         nodata = np.array([self._nodata[band - 1] for band in self.indexes])
+        if Y.dtype.kind == "f":  # as it is in the pixels: -1.23e34 is another number in float32 than in float64
+            with np.errstate(over="ignore"):
+                nodata = nodata.astype(Y.dtype)
         valid = np.ones(Y.shape[1], bool)
         if len(set(nodata)) == 1:
             valid &= ~(Y == nodata[0]).any(axis=0)
