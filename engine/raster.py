@@ -158,7 +158,7 @@ class Scene:
             fit = max(1, limit // width)
             height = fit if fit < height else fit // height * height
         else:
-            width = min(width * max(1, limit // (height * width)), self.width)
+            width = min(width * max(1, limit // (height * width)), self.width, limit)
             height = max(1, min(height, limit // width))
         return [Window(left, top, min(width, self.width - left), min(height, self.height - top))
                 for top in range(0, self.height, height) for left in range(0, self.width, width)]
