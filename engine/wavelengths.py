@@ -43,7 +43,7 @@ def natural_colours(count, wavelengths=None):
 
 def numbers(text):
     """The numbers in an ENVI list such as `{ 0.41, 0.42 }`."""
-    return [float(word) for word in re.findall(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", text or "")]
+    return [float(word) for word in re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text or "")]
 
 
 def read_wavelengths(dataset):
@@ -64,34 +64,39 @@ def read_wavelengths(dataset):
     items = [{key.lower(): value for key, value in dataset.tags(band).items()} for band in dataset.indexes]
     header = {key.lower(): value for key, value in {**dataset.tags(), **dataset.tags(ns="ENVI")}.items()}
 
-    def of_bands(tags, key, unit_key=None, unit=None):
+    def of_bands(tags, key):
         try:
-            values = [float(tag[key]) for tag in tags]
+            return [float(tag[key]) for tag in tags]
         except (KeyError, ValueError):
             return None
-        return to_nanometres(values, tags[0].get(unit_key) if unit_key else unit)
 
-    def of_header(key):
+    def find(key, imagery_key):
+        """The values under a key and their unit, from the first place that has one for every band."""
+        values = of_bands(items, key)
+        if values:
+            return values, items[0].get("wavelength_units") or items[0].get("wavelength_unit")
         values = numbers(header.get(key))
-        return to_nanometres(values, header.get("wavelength_units")) if len(values) == count else None
+        if len(values) == count:
+            return values, header.get("wavelength_units")
+        return of_bands(imagery, imagery_key), "um"
 
-    def of_items(key):
-        unit = "wavelength_units" if any("wavelength_units" in item for item in items) else "wavelength_unit"
-        return of_bands(items, key, unit)
-
-    centres = of_items("wavelength")
+    centres, unit = find("wavelength", "CENTRAL_WAVELENGTH_UM")
     if centres is None:
-        centres = of_header("wavelength")
-    if centres is None:
-        centres = of_bands(imagery, "CENTRAL_WAVELENGTH_UM", unit="um")
-    if centres is None or not np.all(np.isfinite(centres)) or not np.all(centres > 0):
         return None, None
-    widths = of_items("fwhm")
-    widths = of_header("fwhm") if widths is None else widths
-    widths = of_bands(imagery, "FWHM_UM", unit="um") if widths is None else widths
-    if widths is not None and np.median(widths) > 0.5 * np.median(centres):
-        widths = widths / 1e3  # a width guessed in micrometres beside centres in nanometres
-    return centres, widths
+    centres = to_nanometres(centres, unit)
+    if not np.all(np.isfinite(centres)) or not np.all(centres > 0):
+        return None, None
+    widths, unit = find("fwhm", "FWHM_UM")
+    return centres, None if widths is None else _widths_to_nanometres(widths, unit, centres)
+
+
+def _widths_to_nanometres(widths, unit, centres):
+    """Widths of bands, in a unit, beside centres that are in nanometres already."""
+    if (unit or "").strip().lower() in WAVENUMBERS:
+        return np.asarray(widths) * centres ** 2 / 1e7
+    widths = to_nanometres(widths, unit)
+    # a width guessed in micrometres, or given in nanometres beside centres in micrometres
+    return widths / 1e3 if np.median(widths) > 0.5 * np.median(centres) else widths
 
 
 def read_bad_bands(dataset):
