@@ -14,18 +14,22 @@ class Spool:
 
     def __init__(self):
         self._file = tempfile.TemporaryFile()
+        self._end = 0
         self._shapes = []
 
     def append(self, block):
         block = np.ascontiguousarray(block, dtype=np.float32)
+        self._file.seek(self._end)
         self._file.write(block.tobytes())
+        self._end += block.nbytes
         self._shapes.append(block.shape)
 
     def __iter__(self):
-        self._file.flush()
-        self._file.seek(0)
+        start = 0
         for shape in self._shapes:
+            self._file.seek(start)
             data = self._file.read(4 * shape[0] * shape[1])
+            start += len(data)
             yield np.frombuffer(data, dtype=np.float32).reshape(shape)
 
     def __enter__(self):
