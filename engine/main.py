@@ -41,8 +41,12 @@ def run(job, tell):
     from . import raster
     from .declare import validate
     from .job import Job
+    from .sentences import UserError
 
-    tool = all_tools()[job["tool"]]()
+    tools = all_tools()
+    if job["tool"] not in tools:
+        raise UserError("There is no tool {tool}. Choose one of: {tools}.", tool=job["tool"], tools=", ".join(tools))
+    tool = tools[job["tool"]]()
     values = validate(tool, job["values"])
     outputs = job.get("outputs", {})
     with rasterio.Env(GDAL_CACHEMAX=raster.CACHE):
