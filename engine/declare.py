@@ -5,6 +5,7 @@ Only the standard library is used here, so QGIS can list every tool without nump
 validation and the help are all made from these declarations.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -272,6 +273,10 @@ def validate(tool, values):
                 raise UserError("{label} ({name}) is missing. Give it a value.",
                                 label=parameter.label, name=parameter.name)
         elif isinstance(parameter, (Integer, Real)):
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise UserError("{label} is {value}; it must be a number.", label=parameter.label, value=value)
+            if isinstance(parameter, Integer) and value != int(value):
+                raise UserError("{label} is {value}; it must be a whole number.", label=parameter.label, value=value)
             if parameter.minimum is not None and value < parameter.minimum:
                 raise UserError("{label} is {value}; it must be at least {minimum}.",
                                 label=parameter.label, value=value, minimum=parameter.minimum)
