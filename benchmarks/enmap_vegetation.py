@@ -246,10 +246,10 @@ reference is of 2019, the scene of 2022.
 and 98th percentile of the block's NDVI ({low:.3f}, {high:.3f}); where both bands are 0 ({dark} pixels, water) the \
 fraction is 0. The scene holds 0 where the atmospheric correction went negative, mostly over water, and a red of 0 \
 makes an NDVI of 1: hence that 98th percentile, and {missed} points without vegetation ({wet} of \
-them on water) get a fraction of 1. **Water set apart**: pixels of NIR reflectance below 0.05 are 0, and the percentiles are \
-those of the others ({dry_low:.3f}, {dry_high:.3f}). This is a step that came after the first figures, but it makes \
-the opponent stronger, and 0.02 or 0.1 instead of 0.05 give the same to 0.0004; so it is the one to beat, and "RMSE on land" \
-compares all on the {land} points where water plays no part. ORACLE rows have seen the reference.
+them on water) get a fraction of 1. **Water set apart**: pixels of NIR reflectance below 0.05 are 0, and the percentiles \
+are those of the others ({dry_low:.3f}, {dry_high:.3f}). This is a step that came after the first figures, but it makes \
+the opponent stronger, and 0.02 or 0.1 instead of 0.05 give the same to 0.0004; so it is the one to beat, and "RMSE on \
+land" compares all on the {land} points where water plays no part. ORACLE rows have seen the reference.
 
 "95 % of that": 5,000 resamples of the points. An interval that holds 1 is no difference.
 
