@@ -233,39 +233,39 @@ def main():
 
 NOTES = """\
 Unmixing does not beat the NDVI here, once the NDVI is spared its mistake on water. FCLS and NNLS with tree and low \
-vegetation apart or with every class pixel, and CUR-HU of 4 and 6, have a smaller RMSE than the plain scaled NDVI, but \
-that is the work of {missed} points on water: on land, and against an NDVI with water set apart, no unmixing row is \
-ahead. Of these, FCLS and NNLS are within the interval, CUR-HU is not. VCA is behind with any seed.
+vegetation apart or with every class pixel, and CUR-HU of 4 and 6, have a smaller RMSE than the plain scaled NDVI, \
+but that is the work of {missed} points on water: on land, and against an NDVI with water set apart, no unmixing row \
+is ahead. Of these, FCLS and NNLS are within the interval, CUR-HU is not. VCA is behind with any seed.
 
-Reflectance = DN / 1e4; the six bands without data are left out (218 stay; 162 without the water vapour bands and the \
-noisy ends). Endmembers "level_1" (4) and "level_2" (5 classes): of the {classes} of 120 land cover points in the \
-block; vegetation = vegetation, or tree + low vegetation. {shared} class point lies in a reference point's pixel. The \
-reference is of 2019, the scene of 2022.
+Reflectance = DN / 1e4; the six bands without data are left out (218 stay; 162 without the water vapour bands and \
+the noisy ends). Endmembers "level_1" (4) and "level_2" (5 classes): of the {classes} of 120 land cover points in \
+the block; vegetation = vegetation, or tree + low vegetation. {shared} class point lies in a reference point's \
+pixel. The reference is of 2019, the scene of 2022.
 
 **Scaled NDVI**: bands at {red:.1f} and {nir:.1f} nm, (NDVI - low) / (high - low) cut to 0..1, low and high the 2nd \
 and 98th percentile of the block's NDVI ({low:.3f}, {high:.3f}); where both bands are 0 ({dark} pixels, water) the \
 fraction is 0. The scene holds 0 where the atmospheric correction went negative, mostly over water, and a red of 0 \
-makes an NDVI of 1: hence that 98th percentile, and {missed} points without vegetation ({wet} of \
-them on water) get a fraction of 1. **Water set apart**: pixels of NIR reflectance below 0.05 are 0, and the percentiles \
-are those of the others ({dry_low:.3f}, {dry_high:.3f}). This is a step that came after the first figures, but it makes \
-the opponent stronger, and 0.02 or 0.1 instead of 0.05 give the same to 0.0004; so it is the one to beat, and "RMSE on \
+makes an NDVI of 1: hence that 98th percentile, and {missed} points without vegetation ({wet} of them on water) get \
+a fraction of 1. **Water set apart**: pixels of NIR reflectance below 0.05 are 0, and the percentiles are those of \
+the others ({dry_low:.3f}, {dry_high:.3f}). This is a step that came after the first figures, but it makes the \
+opponent stronger, and 0.02 or 0.1 instead of 0.05 give the same to 0.0004; so it is the one to beat, and "RMSE on \
 land" compares all on the {land} points where water plays no part. ORACLE rows have seen the reference.
 
 "95 % of that": 5,000 resamples of the points. An interval that holds 1 is no difference.
 
 **Blind** endmembers are vegetation if their NDVI is above 0.4. CUR-HU with noise removal, anc+asc (the tool's \
-defaults); VCA with seed 0, its spectra denoised. The last column leaves dark endmembers (NIR below 0.05: water of red \
-0 and NDVI near 1) out of vegetation; that rule was made after seeing the first figures, so it is not a \
-result, not even where it is the best of the table. The \
-rule at an NDVI of 0.3 / 0.4 / 0.5: {thresholds}. VCA over seeds 0-9: {ranges}.
+defaults); VCA with seed 0, its spectra denoised. The last column leaves dark endmembers (NIR below 0.05: water of \
+red 0 and NDVI near 1) out of vegetation; that rule was made after seeing the first figures, so it is not a result, \
+not even where it is the best of the table. The rule at an NDVI of 0.3 / 0.4 / 0.5: {thresholds}. VCA over seeds \
+0-9: {ranges}.
 
 **Searched**: {searched} configurations of given endmembers, all shown. The choice that does not look at the \
 reference, the smallest RMSE on synthetic mixtures (of every other class point, with endmembers from the rest), is \
 {chosen}: RMSE {rmse} here, so with so few class points that criterion is no guide. To quote the best row of the \
 search would be to choose by the reference. SCLS and NNLS normalised are one method.
 
-**Beside the figures noted with the data** (scaled NDVI 0.253, FCLS class means 0.321, random forest 0.277): those are \
-of all 200 points, the whole scene and 120 class points, which are not here.
+**Beside the figures noted with the data** (scaled NDVI 0.253, FCLS class means 0.321, random forest 0.277): those \
+are of all 200 points, the whole scene and 120 class points, which are not here.
 
 **The same by the tools**, RMSE and R2 equal in every digit above (FCLS, SCLS, NNLS, UCLS by level_2 means; FCLS by \
 level_1 means and by every class pixel; CUR-HU of 4):
