@@ -7,6 +7,7 @@ system's cache. Memory is the process's peak above an interpreter that has impor
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -107,13 +108,16 @@ def tool(name, path, out):
 
 def measured(what, path):
     """Run `what` ("peer", "idle" or a tool's id) in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, what, str(path)], capture_output=True, text=True)
+    threads = {"OPENBLAS_NUM_THREADS": str(max(1, os.cpu_count() - 1))}  # as engine.main.leave_a_core
+    done = subprocess.run([sys.executable, __file__, what, str(path)], capture_output=True, text=True,
+                          env={**os.environ, **threads})
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def child(what, path):
+    """What a measured process does; its threads are the engine's."""
     import rasterio  # noqa: F401  (imports are no part of the time)
     import scipy.linalg  # noqa: F401
     from subpixel.algorithms.abundances import fcls  # noqa: F401

@@ -14,6 +14,7 @@ import traceback
 
 def main(arguments):
     """Run the job in the file named by the only argument. Returns the exit code."""
+    leave_a_core()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -31,6 +32,18 @@ def main(arguments):
     except Exception as error:
         tell({**_explain(error), "traceback": traceback.format_exc()})
         return 1
+
+
+def leave_a_core():
+    """
+    Let linear algebra use all cores but one, unless the user's environment says otherwise.
+
+    One core is for reading ahead and for QGIS: where BLAS has more threads than there are cores, they wait for each
+    other (on two cores, five times as long). To be called before numpy is imported.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) - 1))
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(name, threads)
 
 
 def run(job, tell):

@@ -58,7 +58,7 @@ class Scene:
 
     def __init__(self, path, bands=None, crs=None, name="INPUT", say=None, spectral=True):
         self.path, self.name = str(path), name
-        self._local = threading.local()
+        self._local, self._parked = threading.local(), None
         with open_raster(path, name) as dataset:
             self.width, self.height, self.count = dataset.width, dataset.height, dataset.count
             self.transform, self.gcps = dataset.transform, dataset.gcps
@@ -105,6 +105,8 @@ class Scene:
         windows = self.windows()
         for window in windows[len(windows) // 2:] + windows[:len(windows) // 2]:
             values = self._bands(undecided, window)
+            if len(undecided) == len(self.indexes):
+                self._parked = window, undecided, values
             for band, row in zip(undecided - 1, values):
                 row = row[np.isfinite(row) & (row != self._nodata[band])]
                 if row.size:
@@ -165,6 +167,10 @@ class Scene:
 
     def _bands(self, bands, window):
         """These bands in a window, (bands, n), in the raster's own type."""
+        if self._parked and self._parked[0] == window:  # read before, to see which bands are constant
+            _, known, values = self._parked
+            self._parked = None
+            return values if len(known) == len(bands) else values[np.searchsorted(known, bands)]
         dataset = self._dataset
         try:
             if self._mixed:  # rasterio reads bands of different types only one by one
