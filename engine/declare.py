@@ -152,6 +152,11 @@ class SpectraOutput(Output):
 
 
 @dataclass(frozen=True)
+class TableOutput(Output):
+    """A layer without geometry: rows with the same fields."""
+
+
+@dataclass(frozen=True)
 class ReportOutput(Output):
     """One self-contained HTML file."""
 

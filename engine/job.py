@@ -31,7 +31,7 @@ class Job:
     def __init__(self, tool, values, outputs, version, tell):
         self.tool, self.values, self._outputs, self._version, self._tell = tool, values, outputs, version, tell
         self._passes, self._passed, self._percent, self._scenes = 1, 0, -1, {}
-        self.result = {"numbers": {}, "rasters": {}, "spectra": {}}
+        self.result = {"numbers": {}, "rasters": {}, "spectra": {}, "tables": {}}
 
     def value(self, parameter):
         """A number, choice, flag, text, file or field, as given or its default."""
@@ -99,6 +99,12 @@ class Job:
             self.result["spectra"][output.name] = {
                 "features": spectra.to_features(), "crs": crs.to_wkt() if crs else "",
                 "names": spectra.names, "colours": colours(spectra.names)}
+
+    def give_table(self, output, rows):
+        """Rows for a table, dictionaries of plain values with the same keys in the same order."""
+        if self.wants(output):
+            self.result["tables"][output.name] = [
+                {name: value.item() if hasattr(value, "item") else value for name, value in row.items()} for row in rows]
 
     def give_number(self, output, value):
         """A number, as a plain Python one."""

@@ -147,7 +147,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 values[parameter.name] = reader.plain(parameter)
         targets = {}
         for output in self._tool.outputs():
-            if isinstance(output, (declare.RasterOutput, declare.SpectraOutput)):
+            if isinstance(output, (declare.RasterOutput, declare.SpectraOutput, declare.TableOutput)):
                 target = self.parameterAsOutputLayer(parameters, output.name, context)
             elif isinstance(output, declare.NumberOutput):
                 continue
@@ -217,3 +217,5 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         for name, answer in result["spectra"].items():
             if vectors.write_spectra(Path(outputs[name]), answer, context.transformContext()):
                 styles.style_spectra(Path(outputs[name]), answer)
+        for name, rows in result["tables"].items():
+            vectors.write_table(Path(outputs[name]), rows, context.transformContext())

@@ -2,7 +2,7 @@
 
 import json
 
-from qgis.core import (Qgis, QgsCoordinateTransform, QgsFeatureRequest, QgsProcessing, QgsProcessingOutputNumber,
+from qgis.core import (Qgis, QgsCoordinateTransform, QgsFeatureRequest, QgsProcessingOutputNumber,
                        QgsProcessingParameterBand, QgsProcessingParameterBoolean, QgsProcessingParameterDefinition,
                        QgsProcessingParameterEnum, QgsProcessingParameterFeatureSource, QgsProcessingParameterField,
                        QgsProcessingParameterFile, QgsProcessingParameterFileDestination,
@@ -13,7 +13,7 @@ from qgis.core import (Qgis, QgsCoordinateTransform, QgsFeatureRequest, QgsProce
 from ..engine import declare
 from .words import tr
 
-GEOMETRIES = {"point": QgsProcessing.SourceType.TypeVectorPoint, "polygon": QgsProcessing.SourceType.TypeVectorPolygon}
+GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
 
 def definition(parameter):
@@ -40,7 +40,7 @@ def _make(parameter, name, label, optional):
     if isinstance(parameter, declare.BandsInput):
         return QgsProcessingParameterBand(name, label, default, parameter.raster, True, True)
     if isinstance(parameter, declare.SpectraInput):
-        return QgsProcessingParameterFeatureSource(name, label, [QgsProcessing.SourceType.TypeVector], default, optional)
+        return QgsProcessingParameterFeatureSource(name, label, [Qgis.ProcessingSourceType.Vector], default, optional)
     if isinstance(parameter, declare.FeaturesInput):
         kinds = [GEOMETRIES[kind] for kind in parameter.geometries]
         return QgsProcessingParameterFeatureSource(name, label, kinds, default, optional)
@@ -80,8 +80,8 @@ def destination(output):
     create = output.create
     if isinstance(output, declare.RasterOutput):
         made = QgsProcessingParameterRasterDestination(output.name, label, None, output.optional, create)
-    elif isinstance(output, declare.SpectraOutput):
-        made = QgsProcessingParameterVectorDestination(output.name, label, QgsProcessing.SourceType.TypeVector, None,
+    elif isinstance(output, (declare.SpectraOutput, declare.TableOutput)):
+        made = QgsProcessingParameterVectorDestination(output.name, label, Qgis.ProcessingSourceType.Vector, None,
                                                        output.optional, create)
     else:
         extensions = ("html",) if isinstance(output, declare.ReportOutput) else output.extensions

@@ -1,14 +1,16 @@
-"""Layers of spectra, written from the engine's answer."""
+"""Layers of spectra and tables, written from the engine's answer."""
 
 import json
+import math
 
-from qgis.core import (QgsCoordinateReferenceSystem, QgsFeature, QgsField, QgsFields, QgsGeometry, QgsPointXY,
-                       QgsProcessingException, QgsVectorFileWriter, QgsWkbTypes)
+from qgis.core import (Qgis, QgsCoordinateReferenceSystem, QgsFeature, QgsField, QgsFields, QgsGeometry, QgsPointXY,
+                       QgsProcessingException, QgsVectorFileWriter)
 from qgis.PyQt.QtCore import QMetaType
 
 from .words import tr
 
 TYPES = {bool: QMetaType.Type.Bool, int: QMetaType.Type.LongLong, float: QMetaType.Type.Double}
+OWN = ("name", "profile", "source")
 
 
 def write_spectra(path, answer, transform_context):
@@ -17,41 +19,57 @@ def write_spectra(path, answer, transform_context):
 
     Returns whether the layer has points.
     """
-    features = answer["features"]
-    located = any(feature["point"] for feature in features)
-    extra = {}
-    for feature in features:
-        for name, value in feature["attributes"].items():
-            if value is not None and name not in ("name", "profile", "source", "fid"):
-                extra[name] = float if {extra.get(name), type(value)} == {int, float} else type(value)
-    fields = QgsFields()
-    for name in ("name", "profile", "source"):
-        fields.append(QgsField(name, QMetaType.Type.QString))
-    for name, kind in extra.items():
-        fields.append(QgsField(name, TYPES.get(kind, QMetaType.Type.QString)))
+    rows = [{"name": feature["name"], "profile": json.dumps(feature["profile"]), "source": feature["source"],
+             **{name: value for name, value in feature["attributes"].items() if name not in (*OWN, "fid")}}
+            for feature in answer["features"]]
+    points = [feature["point"] for feature in answer["features"]]
     crs = QgsCoordinateReferenceSystem.fromWkt(answer["crs"]) if answer["crs"] else QgsCoordinateReferenceSystem()
+    _write(path, rows, points, crs, transform_context, {name: str for name in OWN})
+    return any(points)
+
+
+def write_table(path, rows, transform_context):
+    """Write rows, dictionaries of plain values, to a file without geometry."""
+    _write(path, rows, [None] * len(rows), QgsCoordinateReferenceSystem(), transform_context, {})
+
+
+def _write(path, rows, points, crs, transform_context, kinds):
+    """Write rows and their points; `kinds` holds the types of fields that are there in any case."""
+    kinds = _kinds(rows, dict(kinds))
+    fields = QgsFields()
+    for name, kind in kinds.items():
+        fields.append(QgsField(name, TYPES.get(kind, QMetaType.Type.QString)))
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = QgsVectorFileWriter.driverForExtension(path.suffix)
     options.layerName = path.stem
-    writer = QgsVectorFileWriter.create(str(path), fields, QgsWkbTypes.Type.Point if located
-                                        else QgsWkbTypes.Type.NoGeometry, crs, transform_context, options)
+    geometry = Qgis.WkbType.Point if any(points) else Qgis.WkbType.NoGeometry
+    writer = QgsVectorFileWriter.create(str(path), fields, geometry, crs, transform_context, options)
     _check(writer, path)
-    for feature in features:
-        row = QgsFeature(fields)
-        row.setAttributes([feature["name"], json.dumps(feature["profile"]), feature["source"]]
-                          + [_as(kind, feature["attributes"].get(name)) for name, kind in extra.items()])
-        if feature["point"]:
-            row.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(*feature["point"])))
-        writer.addFeature(row)
+    for row, point in zip(rows, points):
+        feature = QgsFeature(fields)
+        feature.setAttributes([_as(kind, row.get(name)) for name, kind in kinds.items()])
+        if point:
+            feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(*point)))
+        writer.addFeature(feature)
         _check(writer, path)
     writer.flushBuffer()
     _check(writer, path)
-    del writer
-    return located
+
+
+def _kinds(rows, kinds):
+    """The type of each field: a number where all its values are numbers, else text."""
+    for row in rows:
+        for name, value in row.items():
+            if value is not None:
+                seen = {kinds.get(name, type(value)), type(value)}
+                kinds[name] = seen.pop() if len(seen) == 1 else float if seen == {int, float} else str
+    return kinds
 
 
 def _as(kind, value):
-    return None if value is None else value if kind in TYPES else str(value)
+    if value is None or isinstance(value, float) and not math.isfinite(value):
+        return None
+    return kind(value) if kind in TYPES else str(value)
 
 
 def _check(writer, path):

@@ -8,7 +8,8 @@ INPUT = RasterInput("INPUT", "Hyperspectral image", help="Raster with at least t
                     "nodata in a used band are left out and come out as nodata.")
 
 BANDS = BandsInput("BANDS", "Bands to use", optional=True, advanced=True, help="Exactly these bands. None chosen: all "
-                   "but those flagged bad in the raster's metadata (bbl), nodata throughout, or constant.")
+                   "but those flagged bad in the raster's metadata (bbl), nodata throughout, or constant. On the "
+                   "command line separate numbers by semicolons.")
 
 ENDMEMBERS = SpectraInput("ENDMEMBERS", "Endmembers", raster="INPUT", help="Layer of spectra (a feature each, with the "
                           "fields name and profile), in the raster's units. They are matched to the raster's bands by "

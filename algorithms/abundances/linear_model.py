@@ -65,7 +65,8 @@ def check_endmembers(M, names=None, sum_to_one=False):
     names : sequence of P str, optional
         What the errors call them; "endmember 1" and so on by default.
     sum_to_one : bool
-        The method needs them to be affinely independent only: two of the same shape and different brightness differ.
+        The method needs them to be affinely independent only: two of the same shape and different brightness differ,
+        and one may be zero, the photometric shade.
 
     Raises
     ------
@@ -85,8 +86,9 @@ def check_endmembers(M, names=None, sum_to_one=False):
         bands = np.flatnonzero(~np.isfinite(M[:, k]))
         raise ValueError(f"The spectrum of {names[k]} is not a number in {bands.size} of {L} bands, the first being "
                          f"band {bands[0] + 1}: leave out that endmember or those bands.")
-    for k in np.flatnonzero(~M.any(axis=0))[:1]:
-        raise ValueError(f"The spectrum of {names[k]} is zero in all {L} bands: leave it out.")
+    for k in np.flatnonzero(~M.any(axis=0))[:0 if sum_to_one else 1]:
+        raise ValueError(f"The spectrum of {names[k]} is zero in all {L} bands, which only fully constrained least "
+                         f"squares can use (as shade): leave it out.")
     for i in range(P):
         apart = np.linalg.norm(M[:, i + 1:] - M[:, [i]], axis=0)
         for j in np.flatnonzero(apart <= DEPENDENT * np.linalg.norm(M[:, i]))[:1]:

@@ -200,3 +200,9 @@ def test_samson_has_the_papers_errors(scenes, tmp_path):
     angles, _ = run_tool("compareendmembers", {"ENDMEMBERS": found["spectra"]["ENDMEMBERS"], "REFERENCE": truth})
     assert round(errors["numbers"]["RMSE"], 4) == 0.1311
     assert round(angles["numbers"]["SAD"], 4) == 0.0604
+
+
+def test_a_star_adds_up_every_name_that_starts_so():
+    from subpixel.tools.check.compareabundances import meant
+    assert meant("tree*", "Tree 12") and meant("TREE", "tree ")
+    assert not meant("tree", "Tree 12") and not meant("tree*", "a tree")

@@ -15,6 +15,8 @@ from subpixel.engine import declare
 from subpixel.tools import all_tools
 
 TOOLS = all_tools()
+EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declare.TableOutput: "gpkg",
+              declare.ReportOutput: "html"}
 RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "composite": "multibandcolor",
              "spectral": "multibandcolor", "error": "singlebandpseudocolor", "scaling": "singlebandpseudocolor"}
 
@@ -31,8 +33,7 @@ def example(id, examples, folder):
         assert name in kinds, f"the example of {id} gives {name}, which is no parameter"
         values[name] = examples[value] if isinstance(kinds[name], layers) else value
     for output in tool.outputs():
-        extension = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declare.ReportOutput: "html"}.get(
-            type(output)) or (output.extensions[0] if isinstance(output, declare.FileOutput) else None)
+        extension = EXTENSIONS.get(type(output)) or getattr(output, "extensions", [None])[0]
         if extension:
             values[output.name] = str(folder / f"{output.name.lower()}.{extension}")
     return values
@@ -156,6 +157,14 @@ def test_spectra_are_layers_of_profiles(id, result):
                 assert len(profile["x"]) == len(profile["y"]) and profile["xUnit"]
                 if feature.hasGeometry():
                     assert layer.crs().authid() == "EPSG:32633"
+
+
+def test_tables_have_rows(id, result):
+    for output in TOOLS[id].outputs():
+        if isinstance(output, declare.TableOutput):
+            layer = QgsVectorLayer(result[1][output.name], output.name)
+            assert layer.featureCount() > 0 and layer.fields().count() > 1
+            assert any(type(value) in (int, float) for value in next(layer.getFeatures()).attributes()[1:])
 
 
 def test_report_is_one_file_with_its_plots(id, result):

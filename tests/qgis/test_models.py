@@ -27,7 +27,7 @@ def test_models_survive_a_refresh_of_the_provider(qgis):
 
 
 def test_unmix_scene_chains_rank_vca_fcls_and_composite(run, examples, tmp_path):
-    outputs = {"endmembers:Endmembers": "e.gpkg", "abundances:Abundances": "a.tif", "picture:Composite": "c.tif"}
+    outputs = {"endmembers": "e.gpkg", "abundances": "a.tif", "composite": "c.tif"}
     results = run("unmixscene", {"INPUT": examples["scene"], "SEED": 0,
                                  **{name: str(tmp_path / file) for name, file in outputs.items()}})
     assert results["CHILD_RESULTS"]["rank"]["RANK"] == 3

@@ -1,6 +1,6 @@
 """The tool `compareabundances`."""
 
-from ...engine.declare import FeaturesInput, FieldInput, Group, NumberOutput, RasterInput, Text, Tool
+from ...engine.declare import FeaturesInput, FieldInput, Group, NumberOutput, RasterInput, TableOutput, Text, Tool
 from .. import _shared
 from ._pairs import MATCH, pairs
 
@@ -39,11 +39,14 @@ class CompareAbundances(Tool):
     match = MATCH
     materials = Text("MATERIALS", "Endmembers to add up", optional=True, help="Names of bands of the abundances, "
                      "separated by commas, whose sum is compared with a reference of one field or band, for example "
-                     "tree, grass against the vegetation fraction. Default none: each band is compared by itself.")
+                     "tree, grass against the vegetation fraction; tree* stands for every name that starts with tree. "
+                     "Default none: each band is compared by itself.")
     rmse = NumberOutput("RMSE", "Mean RMSE of the abundances", help="Root-mean-square error of the fractions, averaged "
                         "over the endmembers compared: 0 is perfect, 1 the worst.")
     r2 = NumberOutput("R2", "Mean R2 of the abundances", help="Coefficient of determination, averaged over the "
                       "endmembers compared whose reference varies: 1 is perfect.")
+    table = TableOutput("TABLE", "Errors of each endmember", create=False, help="Table with one row per endmember "
+                        "compared: reference, endmember, rmse, r2, and the mean fractions of both.")
     report = _shared.REPORT
     example = {"ABUNDANCES": "abundances", "REFERENCE": "abundances"}
 
@@ -73,6 +76,8 @@ class CompareAbundances(Tool):
             job.give_number(self.r2, mean_r2)
         else:
             job.warn("The reference is the same everywhere, so there is no R2.")
+        columns = ("reference", "endmember", "rmse", "r2", "reference_mean", "endmember_mean")
+        job.give_table(self.table, [dict(zip(columns, row)) for row in rows])
         report = job.report(self.report)
         if report:
             report.numbers(Mean_RMSE=float(rmse.mean()), Mean_R2=mean_r2, Pixels=found.N)
@@ -108,13 +113,19 @@ class CompareAbundances(Tool):
         if len(names) != 1:
             raise UserError("The sum of endmembers is compared with one reference, and there are {count}: {names}. "
                             "Give a single field or band.", count=len(names), names=", ".join(names))
-        places = {name.strip().casefold(): number for number, name in enumerate(bands)}
-        unknown = [name for name in wanted if name.casefold() not in places]
+        found = {name: [number for number, band in enumerate(bands) if meant(name, band)] for name in wanted}
+        unknown = [name for name, rows in found.items() if not rows]
         if unknown:
             raise UserError("{name} is no band of the abundances, which are: {bands}. Give names of these.",
                             name=unknown[0], bands=", ".join(bands))
-        rows = sorted({places[name.casefold()] for name in wanted})
+        rows = sorted({row for rows in found.values() for row in rows})
         return [" + ".join(bands[row] for row in rows)], lambda A_hat: A_hat[rows].sum(axis=0, keepdims=True)
+
+
+def meant(name, band):
+    """Whether a name that the user gave, `*` at its end standing for anything, means a band, whatever the case."""
+    name, band = name.casefold(), band.strip().casefold()
+    return band.startswith(name[:-1]) if name.endswith("*") else band == name
 
 
 def same_grid(scene, reference):

@@ -1,6 +1,6 @@
 """The tool `compareendmembers`."""
 
-from ...engine.declare import Group, NumberOutput, SpectraInput, Tool
+from ...engine.declare import Group, NumberOutput, SpectraInput, TableOutput, Tool
 from .. import _shared
 from ._pairs import MATCH, pairs
 
@@ -29,6 +29,8 @@ class CompareEndmembers(Tool):
     match = MATCH
     sad = NumberOutput("SAD", "Mean spectral angle (radians)", help="Angle between an endmember and its reference, "
                        "averaged over the pairs: 0 is perfect, and 0.1 radians are 5.7 degrees.")
+    table = TableOutput("TABLE", "Angle of each endmember", create=False, help="Table with one row per endmember "
+                        "compared: reference, endmember, sad and zscored_sad in radians.")
     report = _shared.REPORT
     example = {"ENDMEMBERS": "endmembers", "REFERENCE": "endmembers"}
 
@@ -45,6 +47,9 @@ class CompareEndmembers(Tool):
         for name, other, angle in zip(reference.names, estimate.names, angles):
             job.say("{reference}: {endmember} differs by {angle} radians ({degrees} degrees).", reference=name,
                     endmember=other, angle=f"{angle:.4f}", degrees=f"{np.degrees(angle):.2f}")
+        columns = ("reference", "endmember", "sad", "zscored_sad")
+        rows = zip(reference.names, estimate.names, angles, zscored)
+        job.give_table(self.table, [dict(zip(columns, row)) for row in rows])
         report = job.report(self.report)
         if report:
             report.numbers(Mean_SAD_in_radians=float(angles.mean()),
