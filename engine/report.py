@@ -57,7 +57,7 @@ class Report:
         """The spectra as lines in their colours, broken where bands are missing."""
         figure = go.Figure()
         order = np.argsort(spectra.x, kind="stable")
-        x = spectra.x[order]
+        x = spectra.x[order].astype(float)
         steps = np.diff(x)
         gaps = np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else []
         for name, column, colour in zip(spectra.names, spectra.M.T, colours(spectra.names)):
