@@ -5,22 +5,22 @@ import os
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
-import json  # noqa: E402  (the number of threads is read when numpy is imported)
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
-import numpy as np  # noqa: E402
-from harness import ROOT, SCENES, record  # noqa: E402
-from scipy.io import loadmat  # noqa: E402
-from scipy.optimize import nnls  # noqa: E402
+import numpy as np
+from harness import ROOT, SCENES, record
+from scipy.io import loadmat
+from scipy.optimize import nnls
 
-from subpixel.algorithms.abundances.active_set import minimise  # noqa: E402
-from subpixel.algorithms.abundances.fcls import fcls  # noqa: E402
-from subpixel.algorithms.abundances.products import products  # noqa: E402
-from subpixel.algorithms.simulate.scene import add_noise, dirichlet_abundances, prune_library  # noqa: E402
+from subpixel.algorithms.abundances.active_set import minimise
+from subpixel.algorithms.abundances.fcls import fcls
+from subpixel.algorithms.abundances.products import products
+from subpixel.algorithms.simulate.scene import add_noise, dirichlet_abundances, prune_library
 
 SEED = 0
 BANDS, PIXELS, SUBSET, REPEATS = 200, 65536, 500, 5

@@ -14,7 +14,7 @@ SCENES = ROOT.parent / "shared" / "data"
 RESULTS = HERE / "results"
 
 sys.path.append(str(ROOT))
-import bootstrap  # noqa: E402  (it stands at the root)
+import bootstrap
 
 bootstrap.load()
 
@@ -25,8 +25,8 @@ def machine():
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].split(":", 1)[1].strip() if lines else model
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {numpy.__version__}"
 
 
@@ -54,6 +54,7 @@ def record(name, title, rows, seed=None, notes=""):
     facts = {"title": title, "seed": seed, "commit": commit(), "machine": machine(),
              "date": time.strftime("%Y-%m-%d"), "notes": notes, "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    text = f"# {title}\n\n{table(rows)}\n\n{notes}\n\nSeed {seed}; commit {facts['commit']}; {facts['machine']}; {facts['date']}.\n"
+    made = f"Seed {seed}; commit {facts['commit']}; {facts['machine']}; {facts['date']}."
+    text = f"# {title}\n\n{table(rows)}\n\n{notes}\n\n{made}\n"
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)

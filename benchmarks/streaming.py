@@ -150,8 +150,8 @@ def main():
                      "ratio to rasterio": one["seconds"] / base, "limit": None, "passes": one["passes"],
                      "MiB above idle": one["peak"] - idle, "MiB, four times as tall": four["peak"] - idle})
     harness.record("streaming", "Streaming tools, 1024 x 1024 x 200 Int16, tiled 256", rows, SEED,
-                   "Ratio: seconds of the tool end to end in the engine, over seconds of rasterio alone reading the same "
-                   f"blocks and writing the same output with as many threads; medians of {REPEATS} pairs. "
+                   "Ratio: seconds of the tool end to end in the engine, over seconds of rasterio alone reading the "
+                   f"same blocks and writing the same output with as many threads; medians of {REPEATS} pairs. "
                    "Passes: pixels read over pixels of the raster.")
 
 

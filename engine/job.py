@@ -103,12 +103,11 @@ class Job:
     def give_table(self, output, rows):
         """Rows for a table, dictionaries of plain values with the same keys in the same order."""
         if self.wants(output):
-            self.result["tables"][output.name] = [
-                {name: value.item() if hasattr(value, "item") else value for name, value in row.items()} for row in rows]
+            self.result["tables"][output.name] = [{name: plain(value) for name, value in row.items()} for row in rows]
 
     def give_number(self, output, value):
         """A number, as a plain Python one."""
-        self.result["numbers"][output.name] = value.item() if hasattr(value, "item") else value
+        self.result["numbers"][output.name] = plain(value)
 
     def report(self, output):
         """An empty report, or None where none was asked for."""
@@ -159,3 +158,8 @@ class Job:
     def warn(self, template, **arguments):
         """Something that the user should see."""
         self._tell({"warning": template, "arguments": arguments})
+
+
+def plain(value):
+    """A numpy scalar as a Python one."""
+    return value.item() if hasattr(value, "item") else value

@@ -1,13 +1,12 @@
 """
 The engine: runs one job and says how it goes, one JSON object per line on its own copy of file descriptor 1.
 
-Each line holds `progress` (percent), `message` or `warning` (a template) with `arguments`, and at last either `result` or
-`error` (a template, with `arguments` and, for the log, `traceback`). Whatever libraries print goes to stderr.
+Each line holds `progress` (percent), `message` or `warning` (a template) with `arguments`, and at last either `result`
+or `error` (a template, with `arguments` and, for the log, `traceback`). Whatever libraries print goes to stderr.
 """
 
 import json
 import os
-import sys
 import threading
 import traceback
 

@@ -1,4 +1,4 @@
-"""Rasters as scenes: pixels with their wavelengths, masks and scales, read block by block, and rasters on their grid."""
+"""Rasters as scenes: pixels with wavelengths, masks and scales, read block by block; and rasters on their grid."""
 
 import os
 import threading

@@ -10,13 +10,16 @@ from rasterio.io import MemoryFile
 from .palette import colours
 
 STYLE = """
-body { font-family: "Segoe UI", "DejaVu Sans", sans-serif; color: #222; max-width: 980px; margin: 2em auto; padding: 0 1em; }
+body { font-family: "Segoe UI", "DejaVu Sans", sans-serif; color: #222; max-width: 980px; margin: 2em auto;
+  padding: 0 1em; }
 h1 { font-size: 1.5em; margin-bottom: 0; } h2 { font-size: 1.1em; margin-top: 2em; border-bottom: 1px solid #ddd; }
-.by { color: #777; margin-top: .2em; } table { border-collapse: collapse; } td, th { padding: .25em .9em; text-align: left; }
+.by { color: #777; margin-top: .2em; } table { border-collapse: collapse; }
+td, th { padding: .25em .9em; text-align: left; }
 th { border-bottom: 2px solid #999; } td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
 .key { display: flex; flex-wrap: wrap; gap: 2em; margin: 1.2em 0; } .key div { font-size: 1.7em; }
 .key span { display: block; font-size: .5em; color: #777; } figure { margin: 1em 0; display: inline-block; }
-figure img { image-rendering: pixelated; max-width: 100%; border: 1px solid #ccc; } figcaption { color: #555; font-size: .9em; }
+figure img { image-rendering: pixelated; max-width: 100%; border: 1px solid #ccc; }
+figcaption { color: #555; font-size: .9em; }
 .cite, .run { color: #555; font-size: .9em; } .run td { font-family: monospace; border: 0; padding: .1em .8em .1em 0; }
 .warning { background: #fff4e0; border-left: 4px solid #e69f00; padding: .5em 1em; }
 """

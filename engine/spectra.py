@@ -46,7 +46,9 @@ class Spectra:
 
     def select(self, columns):
         """Only the spectra at these positions, in this order."""
-        pick = (lambda values: None if values is None else [values[column] for column in columns])
+        def pick(values):
+            return None if values is None else [values[column] for column in columns]
+
         return replace(self, names=pick(self.names), M=self.M[:, columns], sources=pick(self.sources),
                        points=pick(self.points), attributes=pick(self.attributes))
 

@@ -1,4 +1,4 @@
-"""The graphical models that ship with the plugin. Their steps are its tools, so the provider must be registered first."""
+"""The graphical models that ship with the plugin. Their steps are its tools, so the provider comes first."""
 
 from qgis.core import QgsProcessingModelAlgorithm
 from qgis.PyQt.QtGui import QIcon

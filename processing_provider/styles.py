@@ -45,7 +45,8 @@ def style_raster(path, answer):
 
 def _fractions(layer, answer):
     """The first endmember's fractions, from white to its colour, always from 0 to 1 so that maps compare."""
-    return _ramp(layer, [QColor("#ffffff"), QColor(answer["colours"][0]), QColor(answer["colours"][0]).darker(180)], 0, 1)
+    colour = QColor(answer["colours"][0])
+    return _ramp(layer, [QColor("#ffffff"), colour, colour.darker(180)], 0, 1)
 
 
 def _dominant(layer, answer):

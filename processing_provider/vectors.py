@@ -15,7 +15,7 @@ OWN = ("name", "profile", "source")
 
 def write_spectra(path, answer, transform_context):
     """
-    Write spectra to a file: fields `name`, `profile`, `source` and whatever else they carry, points where they have any.
+    Write spectra to a file: fields `name`, `profile`, `source` and whatever else they carry, and points where known.
 
     Returns whether the layer has points.
     """

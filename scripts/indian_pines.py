@@ -1,4 +1,4 @@
-"""Write Indian Pines, which comes with tensorly, as a georeferenced GeoTIFF with wavelengths: indian_pines.py TARGET."""
+"""Write Indian Pines, which comes with tensorly, as a georeferenced GeoTIFF: indian_pines.py TARGET."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,10 @@ import rasterio
 from tensorly.datasets import load_indian_pines
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-import bootstrap  # noqa: E402  (it stands at the root)
+import bootstrap
 
 bootstrap.load()
-from subpixel.engine.wavelengths import write_wavelengths  # noqa: E402  (needs the package under its name)
+from subpixel.engine.wavelengths import write_wavelengths
 
 # The scene's usual subset lies about here, 6 miles west of West Lafayette, Indiana; tensorly holds no georeference.
 LEFT, TOP, PIXEL = 494_000.0, 4_479_000.0, 20.0

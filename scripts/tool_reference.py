@@ -5,11 +5,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
-import bootstrap  # noqa: E402  (it stands at the root)
+import bootstrap
 
 bootstrap.load()
-from subpixel.engine.declare import Choice, Group  # noqa: E402  (needs the package under its name)
-from subpixel.tools import all_tools  # noqa: E402  (needs the package under its name)
+from subpixel.engine.declare import Choice, Group
+from subpixel.tools import all_tools
 
 INTRODUCTION = """# The tools
 
@@ -31,7 +31,8 @@ def reference():
 
 def entry(tool):
     """One tool: what it does, its parameters, its outputs, its source."""
-    lines = [f"### `{tool.id}`: {tool.label}\n", "\n\n".join(tool.help()), "", "| parameter | | default |", "|---|---|---|"]
+    lines = [f"### `{tool.id}`: {tool.label}\n", "\n\n".join(tool.help()), "",
+             "| parameter | | default |", "|---|---|---|"]
     lines += [f"| `{parameter.name}` | **{parameter.label}**{' (advanced)' if parameter.advanced else ''}. "
               f"{parameter.help}{options(parameter)} | {default(parameter)} |" for parameter in tool.parameters()]
     lines += ["", "| output | |", "|---|---|"]

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.append(str(ROOT))
 
-import bootstrap  # noqa: E402  (found beside the tests' folder)
+import bootstrap
 
 bootstrap.load()
 

@@ -24,8 +24,8 @@ SEED = Integer("SEED", "Random seed", default=0, minimum=0, advanced=True,
 FOUND = SpectraOutput("ENDMEMBERS", "Endmembers", optional=False, help="Layer with one spectrum per feature (name, "
                       "profile, source), at the pixel it was taken from. Rename the materials in its attribute table.")
 
-ABUNDANCES = RasterOutput("ABUNDANCES", "Abundances", style=Style.FRACTIONS, optional=False, help="Raster with one band "
-                          "per endmember, named after it: the fraction of the pixel that it covers, 0 to 1. Nodata "
+ABUNDANCES = RasterOutput("ABUNDANCES", "Abundances", style=Style.FRACTIONS, optional=False, help="Raster with a band "
+                          "per endmember, named after it: the fraction of the pixel that it covers, 0 to 1. Nodata is "
                           "-9999.")
 
 GIVEN_ABUNDANCES = RasterInput("ABUNDANCES", "Abundances", spectral=False, help="Raster with one band per endmember, "
@@ -34,8 +34,8 @@ GIVEN_ABUNDANCES = RasterInput("ABUNDANCES", "Abundances", spectral=False, help=
 RMSE = NumberOutput("RMSE", "Reconstruction RMSE (input units)", help="Root mean square, over all pixels and bands, of "
                     "the difference between the image and its reconstruction.")
 
-SAM = NumberOutput("SAM", "Mean spectral angle (degrees)", help="Angle between a pixel and its reconstruction, averaged "
-                   "over the pixels.")
+SAM = NumberOutput("SAM", "Mean spectral angle (degrees)", help="Angle between a pixel and its reconstruction, "
+                   "averaged over the pixels.")
 
 RANK = NumberOutput("RANK", "Number of endmembers", help="How many materials were found or used.")
 

@@ -12,7 +12,7 @@ from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingFeedbac
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import fixtures  # noqa: E402  (it stands beside this file)
+import fixtures
 
 
 class Feedback(QgsProcessingFeedback):

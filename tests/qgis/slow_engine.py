@@ -1,15 +1,15 @@
-"""The engine with one tool more: a slow one that half-writes its output. Its declaration is imported by the tests too."""
+"""The engine with one tool more: a slow one that half-writes its output. The tests import its declaration too."""
 
 import sys
 import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
-import bootstrap  # noqa: E402  (it stands at the root)
+import bootstrap
 
 bootstrap.load()
-from subpixel.engine.declare import Group, RasterOutput, Style, Tool  # noqa: E402  (needs the package)
-from subpixel.tools import _shared  # noqa: E402  (needs the package)
+from subpixel.engine.declare import Group, RasterOutput, Style, Tool
+from subpixel.tools import _shared
 
 
 class Slow(Tool):
@@ -22,7 +22,7 @@ class Slow(Tool):
     def run(self, job):
         scene = job.scene(self.image)
         with job.raster(self.output, scene, ["never"]) as file:
-            for window, (Y, valid) in scene.map_blocks(lambda Y, valid: (Y, valid)):
+            for window, Y in scene.map_blocks(lambda Y, valid: Y):
                 file.write(window, Y[:1], None)
                 for step in range(600):
                     job.progress(step, 600)

@@ -6,8 +6,8 @@ import fixtures
 import numpy as np
 import pytest
 from osgeo import gdal
-from qgis.core import (QgsFeature, QgsGeometry, QgsPointXY, QgsProcessingException, QgsProcessingFeatureSourceDefinition,
-                       QgsProject, QgsRasterLayer, QgsVectorLayer)
+from qgis.core import (QgsFeature, QgsGeometry, QgsPointXY, QgsProcessingException,
+                       QgsProcessingFeatureSourceDefinition, QgsProject, QgsRasterLayer, QgsVectorLayer)
 from test_engine_process import PYTHON, script
 
 UNMIX = {"INPUT": "scene", "ENDMEMBERS": "endmembers"}

@@ -20,8 +20,9 @@ def shots():
     folder = ROOT / ".cache" / "window"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    subprocess.run([sys.executable, str(ROOT / "scripts/indian_pines.py"), str(folder / "indian_pines.tif")], check=True)
-    environment = {**os.environ, "SUBPIXEL_SCENE": str(folder / "indian_pines.tif"), "SUBPIXEL_SHOTS": str(folder)}
+    scene = str(folder / "indian_pines.tif")
+    subprocess.run([sys.executable, str(ROOT / "scripts/indian_pines.py"), scene], check=True)
+    environment = {**os.environ, "SUBPIXEL_SCENE": scene, "SUBPIXEL_SHOTS": str(folder)}
     environment.pop("QT_QPA_PLATFORM", None)
     subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis", "--nologo", "--noversioncheck", "--code",
                     str(ROOT / "tests/window/in_qgis.py")], env=environment, timeout=240,

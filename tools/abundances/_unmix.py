@@ -16,8 +16,8 @@ class UnmixingTool(Tool):
     endmembers = _shared.ENDMEMBERS
     bands = _shared.BANDS
     abundances = _shared.ABUNDANCES
-    residual = RasterOutput("RESIDUAL", "Residual", style=Style.ERROR, create=False, help="Raster with the RMSE of each "
-                            "pixel's reconstruction over its bands, in input units.")
+    residual = RasterOutput("RESIDUAL", "Residual", style=Style.ERROR, create=False, help="Raster with the RMSE of "
+                            "each pixel's reconstruction over its bands, in input units.")
     rmse, sam, report = _shared.RMSE, _shared.SAM, _shared.REPORT
     example = {"INPUT": "scene", "ENDMEMBERS": "endmembers"}
 

@@ -17,7 +17,8 @@ class FullyConstrainedLeastSquares(UnmixingTool):
     label = "Fully constrained least squares (FCLS)"
     group = Group.ABUNDANCES
     tags = UnmixingTool.tags + ("FCLS", "simplex")
-    citation = "Heinz and Chang, Fully constrained least squares linear spectral mixture analysis, IEEE TGRS 39(3), 2001"
+    citation = ("Heinz and Chang, Fully constrained least squares linear spectral mixture analysis, IEEE TGRS 39(3), "
+                "2001")
     sum_to_one = True
 
     def solver(self):

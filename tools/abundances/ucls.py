@@ -14,7 +14,8 @@ class UnconstrainedLeastSquares(UnmixingTool):
     label = "Unconstrained least squares (UCLS)"
     group = Group.ABUNDANCES
     tags = UnmixingTool.tags + ("UCLS",)
-    citation = "Heinz and Chang, Fully constrained least squares linear spectral mixture analysis, IEEE TGRS 39(3), 2001"
+    citation = ("Heinz and Chang, Fully constrained least squares linear spectral mixture analysis, IEEE TGRS 39(3), "
+                "2001")
 
     def solver(self):
         from ...algorithms.abundances.ucls import ucls

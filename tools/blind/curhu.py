@@ -2,8 +2,8 @@
 
 from ...engine.declare import Choice, Flag, Group, Integer, Tool
 from .. import _shared
-from ..rank.iqr import TOLERANCE
 from ..rank.hysime import add_hysime
+from ..rank.iqr import TOLERANCE
 
 
 class CURUnmixing(Tool):
