@@ -42,9 +42,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def environment():
-    """No encoding but the one that the engine chooses."""
-    return {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+def environment(**more):
+    """No encoding of standard output but the one that the engine chooses."""
+    return {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", **more}
 
 
 def answers(process):
@@ -52,18 +52,19 @@ def answers(process):
     return [json.loads(line) for line in process.stdout.decode("utf-8").splitlines()]
 
 
-def start(tmp_path, job, program=str(ROOT / "bootstrap.py")):
+def start(tmp_path, job, program=str(ROOT / "bootstrap.py"), **variables):
     """Run the program on a job. Returns the finished process and its answers."""
     path = tmp_path / "jöb 1.json"
     path.write_text(json.dumps(job, ensure_ascii=False), encoding="utf-8")
-    process = subprocess.run([sys.executable, program, str(path)], capture_output=True, env=environment(), timeout=60)
+    process = subprocess.run([sys.executable, program, str(path)], capture_output=True, timeout=60,
+                             env=environment(**variables))
     return process, answers(process)
 
 
-def made(tmp_path, body, values=None, **outputs):
+def made(tmp_path, body, values=None, variables=None, **outputs):
     """Run a tool made up for the test."""
     return start(tmp_path, {"tool": "made", "values": values or {}, "outputs": outputs, "version": "9"},
-                 program_of(tmp_path, body))
+                 program_of(tmp_path, body), **(variables or {}))
 
 
 def program_of(tmp_path, body):
@@ -138,12 +139,18 @@ def test_the_metadata_say_how_the_raster_was_made(run_of_fcls):
 def test_what_libraries_print_goes_to_standard_error(tmp_path):
     process, said = made(tmp_path, "import os\nprint('printed')\nos.write(1, b'from C\\n')\n"
                                    "os.system('echo from a child')\njob.say('Said {what}.', what='é')\n"
-                                   "job.give_number(self.answer, 4)")
+                                   "job.give_number(self.answer, 4)", variables={"PYTHONUTF8": "0"})
     assert process.returncode == 0
     assert said[0] == {"message": "Said {what}.", "arguments": {"what": "é"}}
     assert len(said) == 2 and said[1]["result"]["numbers"] == {"ANSWER": 4}
     for words in (b"printed", b"from C", b"from a child"):
         assert words in process.stderr and words not in process.stdout
+
+
+def test_progress_is_that_of_all_passes_told_once_per_percent(tmp_path):
+    _, said = made(tmp_path, "job.passes(2)\nfor _ in range(2):\n    for done in (0, 1, 250, 251, 500, 1000):\n"
+                             "        job.progress(done, 1000)")
+    assert [answer["progress"] for answer in said[:-1]] == [0, 12, 25, 50, 62, 75, 99]
 
 
 def test_numpys_numbers_are_answered_as_plain_ones(tmp_path):

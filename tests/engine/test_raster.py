@@ -86,6 +86,12 @@ def test_windows_follow_the_rasters_own_blocks(tmp_path, monkeypatch):
     assert all(window.col_off % 16 == 0 and window.row_off % 32 == 0 for window in windows)
 
 
+def test_strips_are_taken_whole_where_they_fit(tmp_path, monkeypatch):
+    path = write(tmp_path / "scene.tif", cube(2, 50, 70), blockysize=4)
+    monkeypatch.setattr(raster, "BLOCK_VALUES", 2 * 70 * 11)
+    assert [window.height for window in Scene(path).windows()] == [8] * 6 + [2]
+
+
 @pytest.mark.parametrize("options", [TILED, dict(blockysize=4)])
 def test_rows_come_in_row_major_order(tmp_path, monkeypatch, options):
     values = cube()
@@ -241,6 +247,13 @@ def test_the_bands_that_the_user_names_are_used_whatever_they_hold(tmp_path):
     assert scene.indexes.tolist() == [1, 2, 5] and not said
     flagged = envi(tmp_path / "flagged", cube(3, 7, 5), "bil", "bbl = {1, 0, 1}")
     assert Scene(flagged, bands=[2]).indexes.tolist() == [2]
+
+
+def test_bands_are_called_as_the_raster_calls_them_or_by_their_number(tmp_path):
+    path = write(tmp_path / "scene.tif", cube(3, 4, 5))
+    with rasterio.open(path, "r+") as file:
+        file.set_band_description(3, "red édge")
+    assert Scene(path, bands=[2, 3]).band_names == ["Band 2", "red édge"]
 
 
 def test_a_raster_that_is_no_scene_keeps_every_band(tmp_path):
