@@ -1,10 +1,20 @@
 """Colours that go with an endmember's name, so that the same material looks the same on every map and plot."""
 
+import colorsys
 import re
 import zlib
 
-COLOURS = ("#e6550d", "#1f6fd6", "#f2c80f", "#d6278c", "#31a354", "#756bb1", "#17becf", "#8c6d31",
-           "#9edae5", "#1b4f9c", "#b5cf6b", "#843c39", "#ff9896", "#5254a3", "#00876c", "#7f7f7f")
+CHOSEN = ("#e6550d", "#1f6fd6", "#f2c80f", "#d6278c", "#31a354", "#756bb1", "#17becf", "#8c6d31",
+          "#9edae5", "#1b4f9c", "#b5cf6b", "#843c39", "#ff9896", "#5254a3", "#00876c", "#7f7f7f")
+
+
+def _further(number):
+    """A colour beyond the chosen ones: hues a golden angle apart, dark and light in turn."""
+    red, green, blue = colorsys.hls_to_rgb(number * 0.618034 % 1, (0.38, 0.72)[number % 2], 0.75)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+
+
+COLOURS = CHOSEN + tuple(_further(number) for number in range(48))
 
 MATERIALS = (
     ("#2b7bba", ("water", "lake", "river", "sea", "wasser")),
@@ -47,7 +57,7 @@ def _preferred(name):
     number = re.search(r"(\d+)\s*$", name)
     if number:
         return COLOURS[(int(number.group(1)) - 1) % len(COLOURS)]
-    return COLOURS[zlib.crc32(name.encode()) % len(COLOURS)]
+    return CHOSEN[zlib.crc32(name.encode()) % len(CHOSEN)]
 
 
 def rgb(colour):

@@ -32,8 +32,8 @@ def test_a_material_is_a_whole_word(name):
 
 
 def test_numbers_count_through_the_palette():
-    assert colours([f"endmember {number}" for number in range(1, 17)]) == list(COLOURS)
-    assert colours(["endmember 18"]) == [COLOURS[1]]
+    assert colours([f"endmember {number}" for number in range(1, len(COLOURS) + 1)]) == list(COLOURS)
+    assert colours([f"endmember {len(COLOURS) + 2}"]) == [COLOURS[1]]
 
 
 def test_two_names_never_share_a_colour_while_there_are_others():
@@ -62,3 +62,8 @@ def test_names_need_not_be_words():
 
 def test_rgb_of_a_colour():
     assert rgb("#0a80ff") == (10, 128, 255)
+
+
+def test_sixty_endmembers_have_sixty_colours():
+    found = colours([f"endmember {number}" for number in range(1, 61)])
+    assert len(set(found)) == 60
