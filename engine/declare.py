@@ -237,17 +237,15 @@ def complaint(tool, values, facts):
     facts : dict
         For a raster its number of bands under `bands`, for spectra their number under `spectra`, by parameter name.
     """
-    from .sentences import Sentence
+    from .sentences import NO_SPECTRA, ONE_BAND, Sentence
     for parameter in tool.parameters():
         value, known = values.get(parameter.name), facts.get(parameter.name, {})
         if isinstance(parameter, RasterInput) and parameter.spectral and known.get("bands", 2) < 2:
-            return Sentence("{label} has one band; unmixing needs a raster with at least two. "
-                            "Choose a hyperspectral or multispectral raster.", label=parameter.label)
+            return Sentence(ONE_BAND, label=parameter.label)
         if isinstance(parameter, SpectraInput) and parameter.raster:
             bands, spectra = facts.get(parameter.raster, {}).get("bands"), known.get("spectra")
             if spectra == 0:
-                return Sentence("{label} has no features, so no spectra. Choose a layer that holds spectra, "
-                                "or clear its selection and filter.", label=parameter.label)
+                return Sentence(NO_SPECTRA, what=parameter.label)
             if bands and spectra and spectra > bands:
                 return Sentence("There are {spectra} endmembers but only {bands} bands: more unknowns than "
                                 "measurements. Select fewer endmembers.", spectra=spectra, bands=bands)

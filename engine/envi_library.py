@@ -7,7 +7,7 @@ import numpy as np
 
 from . import spectra_table
 from .sentences import UserError
-from .spectra import Spectra, unique
+from .spectra import Spectra, field_names, unique
 from .wavelengths import numbers, to_nanometres
 
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -177,7 +177,7 @@ def _attributes(path, names, say):
             say("{table} lies beside the library, but its first column is not the names of the spectra: its fields are "
                 "not used.", table=table.name)
         return [{} for _ in names]
-    fields = spectra_table.field_names(rows[0][1:])
+    fields = field_names(rows[0][1:])
     columns = [spectra_table.typed([row[column].strip() for row in rows[1:]]) for column in range(1, width)]
     return [{field: values[row] for field, values in zip(fields, columns)} for row in range(len(names))]
 

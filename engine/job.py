@@ -5,7 +5,7 @@ import json
 from .declare import BandsInput, RasterInput, Style
 from .palette import colours
 from .raster import RasterWriter, Scene
-from .sentences import UserError
+from .sentences import ONE_BAND, UserError
 from .spectra import from_features
 from .wavelengths import natural_colours
 
@@ -54,10 +54,10 @@ class Job:
             chosen = [self.values[bands.name] for bands in self.tool.parameters()
                       if isinstance(bands, BandsInput) and bands.raster == parameter.name]
             scene = Scene(given["path"], bands=chosen[0] if chosen else None, crs=given.get("crs"),
-                          name=parameter.name, say=self.say, spectral=parameter.spectral)
+                          options=given.get("options"), nodata=given.get("nodata"), name=parameter.name,
+                          say=self.say, spectral=parameter.spectral)
             if isinstance(parameter, RasterInput) and parameter.spectral and scene.count < 2:
-                raise UserError("{label} has one band; unmixing needs a raster with at least two. "
-                                "Choose a hyperspectral or multispectral raster.", label=parameter.label)
+                raise UserError(ONE_BAND, label=parameter.label)
             self._scenes[parameter.name] = scene
         return self._scenes[parameter.name]
 
@@ -93,11 +93,11 @@ class Job:
         """The range of values that the output's style spans."""
         self.result["rasters"][output.name]["range"] = [float(low), float(high)]
 
-    def give_spectra(self, output, spectra, crs=None):
-        """Spectra for a layer, which the provider writes."""
+    def give_spectra(self, output, spectra, scene=None):
+        """Spectra for a layer, which the provider writes in the CRS of the `scene` that their points lie on."""
         if self.wants(output):
             self.result["spectra"][output.name] = {
-                "features": spectra.to_features(), "crs": crs.to_wkt() if crs else "",
+                "features": spectra.to_features(), "raster": scene.name if scene else None,
                 "names": spectra.names, "colours": colours(spectra.names)}
 
     def give_table(self, output, rows):
@@ -119,7 +119,7 @@ class Job:
     def give_report(self, output, report):
         """Write the report's file."""
         run = {"Tool": f"subpixel:{self.tool.id}, Subpixel {self._version}", "Method": self.tool.citation,
-               **{name: value for name, value in self._plain_values().items()}}
+               **self._plain_values()}
         with open(self.path(output), "w", encoding="utf-8") as file:
             file.write(report.html(run))
 

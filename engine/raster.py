@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.transform import Affine
+from rasterio.transform import Affine, from_gcps
 from rasterio.windows import Window
 from threadpoolctl import threadpool_limits
 
@@ -19,16 +19,21 @@ from .wavelengths import read_bad_bands, read_wavelengths, write_wavelengths
 
 NODATA = -9999.0
 BLOCK_VALUES = 16_000_000   # values of one block in memory: 64 MB as float32
+BLOCK_PIXELS = 262_144      # and pixels: what comes out of a block also takes memory
 CACHE = 256_000_000         # bytes of GDAL's block cache
 WORKERS = min(os.cpu_count() or 1, 4)
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
-def open_raster(path, name="INPUT"):
-    """Open a raster for reading. Raises UnreadableRaster with the parameter's name where GDAL cannot."""
+def open_raster(path, name="INPUT", options=None):
+    """
+    Open a raster for reading, with GDAL's open `options` if there are any.
+
+    Raises UnreadableRaster with the parameter's name where GDAL cannot.
+    """
     try:
-        dataset = rasterio.open(path)
+        dataset = rasterio.open(path, **(options or {}))
     except (RasterioError, OSError) as error:
         raise UnreadableRaster(name, str(path), str(error).strip().rstrip(".")) from error
     if dataset.count == 0:
@@ -47,7 +52,11 @@ class Scene:
     bands : list of int, optional
         1-based bands to use exactly; by default all but those flagged bad (`bbl`), nodata throughout or constant.
     crs : str, optional
-        CRS (WKT) for a raster that has none of its own, as assigned to its layer in QGIS.
+        CRS (WKT) that QGIS has for the raster instead of its own.
+    options : dict, optional
+        GDAL's open options.
+    nodata : dict, optional
+        By band (1-based): ranges `[low, high]` of values that are nodata too, as set for its layer in QGIS.
     name : str
         The parameter it came in by, for messages.
     say : callable(template, **arguments), optional
@@ -56,13 +65,14 @@ class Scene:
         False for a raster that is no scene, such as abundances: every band is used, also a constant one.
     """
 
-    def __init__(self, path, bands=None, crs=None, name="INPUT", say=None, spectral=True):
-        self.path, self.name = str(path), name
-        self._local, self._parked = threading.local(), None
-        with open_raster(path, name) as dataset:
+    def __init__(self, path, bands=None, crs=None, name="INPUT", say=None, spectral=True, options=None, nodata=None):
+        self.path, self.name, self._options = str(path), name, options
+        self._local, self._parked, self._say = threading.local(), None, say
+        self._nodata_ranges = {int(band): ranges for band, ranges in (nodata or {}).items()}
+        with open_raster(path, name, options) as dataset:
             self.width, self.height, self.count = dataset.width, dataset.height, dataset.count
             self.transform, self.gcps = dataset.transform, dataset.gcps
-            self.crs = dataset.crs or (rasterio.crs.CRS.from_wkt(crs) if crs else None)
+            self.crs = rasterio.crs.CRS.from_wkt(crs) if crs else dataset.crs
             if any(dtype.startswith("complex") for dtype in dataset.dtypes):
                 raise UserError("{path} holds complex numbers. Choose a raster of real numbers, such as reflectance.",
                                 path=self.path)
@@ -75,6 +85,7 @@ class Scene:
             self._descriptions = dataset.descriptions
             self._wavelengths, self._fwhm = read_wavelengths(dataset)
             bad = read_bad_bands(dataset)
+            alpha = np.array([meaning is ColorInterp.alpha for meaning in dataset.colorinterp])
         self.indexes = np.arange(1, self.count + 1)
         if bands:
             outside = [band for band in bands if not 1 <= band <= self.count]
@@ -82,7 +93,9 @@ class Scene:
                 raise UserError("Band {band} does not exist: the raster has {count} bands. "
                                 "Choose bands from 1 to {count}.", band=outside[0], count=self.count)
             self.indexes = np.array(sorted(set(bands)))
-        elif spectral:
+        else:
+            self._leave_out(alpha, "Left out {count} bands that hold transparency: {bands}.", say)
+        if spectral and not bands:
             self._leave_out(bad, "Left out {count} bands that the raster flags as bad: {bands}.", say)
             self._leave_out(self._uninformative(), "Left out {count} bands without information "
                             "(nodata or one constant value throughout): {bands}.", say)
@@ -120,7 +133,7 @@ class Scene:
     def _dataset(self):
         """This thread's own handle: GDAL's are not to be shared."""
         if not hasattr(self._local, "dataset"):
-            self._local.dataset = open_raster(self.path, self.name)
+            self._local.dataset = open_raster(self.path, self.name, self._options)
         return self._local.dataset
 
     @property
@@ -147,14 +160,15 @@ class Scene:
         """Use only those of the used bands for which `wanted` (L,) is true."""
         self.indexes = self.indexes[np.asarray(wanted)]
 
-    def windows(self, rows=False):
+    def windows(self, rows=False, bands=None):
         """
         Windows that cover the raster, each small enough for memory, following its own blocks.
 
-        With `rows` they are strips of full width, so that the pixels come in row-major order.
+        With `rows` they are strips of full width, so that the pixels come in row-major order. `bands` is the number
+        of bands read at once, where that is another than the raster's own.
         """
         height, width = self._block_shape
-        limit = max(1, BLOCK_VALUES // self.count)
+        limit = max(1, min(BLOCK_VALUES // (bands or self.count), BLOCK_PIXELS))
         if rows or width >= self.width:
             width = self.width if rows else max(1, min(self.width, limit))
             fit = max(1, limit // width)
@@ -203,6 +217,9 @@ class Scene:
             valid &= ~(Y == nodata[0]).any(axis=0)
         elif not np.isnan(nodata).all():
             valid &= ~(Y == nodata[:, None]).any(axis=0)
+        for row, band in enumerate(self.indexes.tolist()):
+            for low, high in self._nodata_ranges.get(band, ()):
+                valid &= ~((Y[row] >= low) & (Y[row] <= high))
         if self._mask_band:
             valid &= self._dataset.dataset_mask(window=window).ravel() > 0
         scale, offset = self._scales[self.indexes - 1], self._offsets[self.indexes - 1]
@@ -237,6 +254,12 @@ class Scene:
 
     def pixels(self, rows=False, progress=None):
         """The valid pixels as a stream that can be gone through again and again (see `Pixels`)."""
+        if rows and self._say:
+            height, width = self._block_shape
+            strip = height * self.width * self.count * self.dtype.itemsize
+            if width < self.width and height > self.windows(rows)[0].height and strip > CACHE:
+                self._say("This method reads row by row, and the raster is stored in tiles too large to keep: each is "
+                          "read several times, which is slow. Convert it to strips (GDAL: TILED=NO) to spare that.")
         return Pixels(self, rows, progress)
 
     def everything(self, progress=None):
@@ -258,8 +281,15 @@ class Scene:
 
     @property
     def map_transform(self):
-        """Pixel to map coordinates as QGIS draws the raster: without a georeference it hangs below the x axis."""
-        return Affine(1, 0, 0, 0, -1, 0) if self.transform.is_identity else self.transform
+        """
+        Pixel to map coordinates as QGIS draws the raster.
+
+        Without a georeference it hangs below the x axis; with ground control points only, it is the affine map that
+        fits them best.
+        """
+        if not self.transform.is_identity:
+            return self.transform
+        return from_gcps(self.gcps[0]) if self.gcps[0] else Affine(1, 0, 0, 0, -1, 0)
 
     def map_position(self, row, col):
         """Map coordinates of a pixel's centre."""

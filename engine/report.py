@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from rasterio.io import MemoryFile
 
 from .palette import colours
+from .spectra import GAP
 
 STYLE = """
 body { font-family: "Segoe UI", "DejaVu Sans", sans-serif; color: #222; max-width: 980px; margin: 2em auto;
@@ -62,7 +63,7 @@ class Report:
         order = np.argsort(spectra.x, kind="stable")
         x = spectra.x[order].astype(float)
         steps = np.diff(x)
-        gaps = np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else []
+        gaps = np.flatnonzero(steps > GAP * np.median(steps)) + 1 if len(steps) else []
         for name, column, colour in zip(spectra.names, spectra.M.T, colours(spectra.names)):
             figure.add_scatter(x=np.insert(x, gaps, np.nan), y=np.insert(column[order], gaps, np.nan),
                                name=name, mode="lines", line=dict(color=colour))

@@ -1,5 +1,11 @@
 """What the engine says to people: a template, which is also its id for translation, and its arguments."""
 
+# sentences that are said in more than one place
+ONE_BAND = ("{label} has one band; unmixing needs a raster with at least two. Choose a hyperspectral or multispectral "
+            "raster.")
+NO_SPECTRA = ("The layer for {what} has no features, so no spectra. Choose a layer that holds spectra, or clear its "
+              "selection and filter.")
+
 
 class Sentence:
     """A sentence for the user: `template` with `{name}` places, and the values to put there."""
@@ -10,9 +16,6 @@ class Sentence:
 
     def __str__(self):
         return self.template.format(**self.arguments)
-
-    def as_dict(self):
-        return {"text": self.template, "arguments": self.arguments}
 
 
 class UserError(Exception):

@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .sentences import UserError
+from .sentences import NO_SPECTRA, UserError
 from .wavelengths import NANOMETRES, WAVENUMBERS, to_nanometres
 
 SAME_WAVELENGTH = 0.5   # nm: closer grids count as the same
+RESERVED = {"name", "profile", "source", "fid", "geom"}   # fields that a layer of spectra has of its own
+GAP = 5                 # median steps: a wider one has no values to interpolate between
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,14 @@ class Spectra:
         """The layer's features: `name`, `profile` (EnMAP-Box's encoding), `source`, other fields, `point`."""
         unit = "Nanometers" if self.wavelengths else "Band Number"
         x = [round(float(value), 6) for value in self.x]
+        extra = list(dict.fromkeys(name for row in self.attributes or () for name in row))
+        field = dict(zip(extra, field_names(extra)))
         return [{"name": name,
                  "profile": {"x": x, "y": [float(value) if np.isfinite(value) else None for value in self.M[:, number]],
                              "xUnit": unit},
                  "source": self.sources[number] if self.sources else "",
-                 "attributes": self.attributes[number] if self.attributes else {},
+                 "attributes": {field[name]: value for name, value in self.attributes[number].items()}
+                 if self.attributes else {},
                  "point": self.points[number] if self.points else None}
                 for number, name in enumerate(self.names)]
 
@@ -95,8 +100,7 @@ class Spectra:
                         which="the endmembers have" if scene.wavelengths is not None else "the raster has")
 
     def _by_wavelength(self, scene, say):
-        low, high = self.x.min() - SAME_WAVELENGTH, self.x.max() + SAME_WAVELENGTH
-        covered = (scene.wavelengths >= low) & (scene.wavelengths <= high)
+        covered = self._covers(scene.wavelengths, scene.fwhm)
         if covered.sum() < max(2, scene.L / 2):
             raise UserError("The endmembers cover {first}-{last} nm, the raster {start}-{end} nm: {covered} of its "
                             "{bands} bands. Choose endmembers that cover the raster.",
@@ -105,10 +109,23 @@ class Spectra:
                             covered=int(covered.sum()), bands=scene.L)
         if not covered.all():
             if say:
-                say("The endmembers cover {first}-{last} nm: {count} bands of the raster outside are not used.",
-                    first=round(float(self.x.min())), last=round(float(self.x.max())), count=int((~covered).sum()))
+                say("The endmembers cover {first}-{last} nm, perhaps with gaps: {count} bands of the raster that they "
+                    "do not cover are not used.", first=round(float(self.x.min())), last=round(float(self.x.max())),
+                    count=int((~covered).sum()))
             scene.keep(covered)
         return resample(self.x, self.M, scene.wavelengths, scene.fwhm)
+
+    def _covers(self, centres, fwhm):
+        """Which bands lie within the spectra's wavelengths, and not in a gap of theirs that is wider than the band."""
+        x = np.unique(self.x)
+        inside = (centres >= x[0] - SAME_WAVELENGTH) & (centres <= x[-1] + SAME_WAVELENGTH)
+        if len(x) < 3:
+            return inside
+        after = np.clip(np.searchsorted(x, centres), 1, len(x) - 1)
+        step = x[after] - x[after - 1]
+        beside = np.minimum(np.abs(centres - x[after - 1]), np.abs(x[after] - centres))
+        width = 0 if fwhm is None else fwhm
+        return inside & ~((step > np.maximum(GAP * np.median(np.diff(x)), width)) & (beside > SAME_WAVELENGTH))
 
 
 def resample(x, M, centres, fwhm=None):
@@ -163,8 +180,7 @@ def from_features(features, what="ENDMEMBERS"):
         No feature, no `profile` that can be read, or grids that cannot be reconciled.
     """
     if not features:
-        raise UserError("The layer for {what} has no features, so no spectra. Choose a layer that holds spectra, "
-                        "or clear its selection and filter.", what=what)
+        raise UserError(NO_SPECTRA, what=what)
     grids, columns = [], []
     for number, feature in enumerate(features, 1):
         profile = feature.get("profile")
@@ -213,6 +229,19 @@ def unique(names):
         last[name] = number
         used.add(made)
         result.append(made)
+    return result
+
+
+def field_names(titles, reserved=()):
+    """Titles as the names of a layer's fields: none empty, none reserved, none alike but for capitals."""
+    taken, result = RESERVED.union(reserved), []
+    for number_, title in enumerate(titles, 1):
+        base = title.strip() or f"field {number_}"
+        field, repeat = base, 2
+        while field.lower() in taken:
+            field, repeat = f"{base}_{repeat}", repeat + 1
+        taken.add(field.lower())
+        result.append(field)
     return result
 
 

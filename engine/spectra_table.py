@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .sentences import UserError
-from .spectra import Spectra, unique
+from .spectra import Spectra, field_names, unique
 from .wavelengths import NANOMETRES, WAVENUMBERS, to_nanometres
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--"}
 HUGE = 1e30   # beyond: the marks for a missing value, such as USGS's -1.23e34
 NAMES = ("name", "names", "spectra names", "spectrum name", "spectrum", "spectra", "sample name")
-RESERVED = {"name", "profile", "source", "fid", "geom"}   # fields that a layer of spectra has of its own
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
@@ -312,19 +311,6 @@ def _descriptions(titles, texts, count):
     columns = {field: typed(texts[column]) for field, column in zip(fields, others)}
     attributes = [{field: values[row] for field, values in columns.items()} for row in range(count)]
     return unique(names), None if source is None else texts[source], attributes
-
-
-def field_names(titles, reserved=()):
-    """Titles as the names of a layer's fields: none empty, none reserved, none alike but for capitals."""
-    taken, result = RESERVED.union(reserved), []
-    for number_, title in enumerate(titles, 1):
-        base = title.strip() or f"field {number_}"
-        field, repeat = base, 2
-        while field.lower() in taken:
-            field, repeat = f"{base}_{repeat}", repeat + 1
-        taken.add(field.lower())
-        result.append(field)
-    return result
 
 
 def typed(cells):

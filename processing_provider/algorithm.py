@@ -3,17 +3,18 @@
 import json
 from pathlib import Path
 
-from osgeo import gdal
-from qgis.core import (QgsProcessingAlgorithm, QgsProcessingException, QgsProcessingParameterDefinition,
-                       QgsRasterFileWriter, QgsRasterPipe)
+from qgis.core import QgsProcessingAlgorithm, QgsProcessingException, QgsProcessingParameterDefinition
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine import declare
 from . import engine_process, engine_python, styles, vectors
-from .parameters import Reader, definition, destination, located_features, spectra_features
+from .features import located_features, spectra_features
+from .parameters import Reader, definition, destination
+from .rasters import RasterSource
 from .staging import Staging
 from .words import spoken, tr
 
+LAYERS = (declare.RasterOutput, declare.SpectraOutput, declare.TableOutput)
 ICON = str(engine_python.ROOT / "icon.svg")
 
 
@@ -31,7 +32,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
     def __init__(self, tool):
         super().__init__()
         self._tool = tool
-        self._rasters = {}
+        self._rasters, self._read = {}, set()
 
     # what QGIS shows
 
@@ -81,6 +82,9 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
 
     def checkParameterValues(self, parameters, context):
         passed, reason = super().checkParameterValues(parameters, context)
+        for output in self.destinationParameterDefinitions():
+            if passed and parameters.get(output.name()):
+                passed, reason = output.isSupportedOutputValue(parameters[output.name()], context)
         if not passed:
             return passed, reason
         reader, values, facts = Reader(self, parameters, context), {}, {}
@@ -106,22 +110,26 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                     raise QgsProcessingException(tr(
                         "{label}: {value} cannot be read as a raster. Choose a raster layer or file.").format(
                             label=tr(parameter.label), value=parameters.get(parameter.name)))
-                provider = layer.dataProvider()
-                self._rasters[parameter.name] = {
-                    "path": layer.source().split("|option:")[0], "crs": layer.crs(), "gdal": provider.name() == "gdal",
-                    "provider": None if provider.name() == "gdal" else provider.clone()}
+                self._rasters[parameter.name] = RasterSource(parameter.name, layer)
+                self._read.add(layer.source())
+            elif isinstance(parameter, (declare.SpectraInput, declare.FeaturesInput)):
+                layer = self.parameterAsVectorLayer(parameters, parameter.name, context)
+                self._read.add(layer.source().split("|")[0] if layer else "")
+            elif isinstance(parameter, declare.FileInput):
+                self._read.add(reader.plain(parameter) or "")
         return True
 
     # the run
 
     def processAlgorithm(self, parameters, context, feedback):
+        targets = self._targets(parameters, context)
         with Staging() as staging:
-            job = self._job(parameters, context, staging)
-            result = self._run(job, staging, feedback)
+            outputs = {output.name: str(staging.place(targets[output.name], isinstance(output, LAYERS)))
+                       for output in self._tool.outputs() if output.name in targets}
+            result = self._run(self._values(parameters, context, staging, feedback), outputs, staging, feedback)
             if result is None:
                 return {}
-            targets = job.pop("targets")
-            self._finish(result, job["outputs"], context)
+            self._finish(result, outputs, context)
             if feedback.isCanceled():
                 return {}
             staging.deliver()
@@ -130,35 +138,53 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return {output.name: result["numbers"].get(output.name) if isinstance(output, declare.NumberOutput)
                 else targets.get(output.name) for output in self._tool.outputs()}
 
-    def _job(self, parameters, context, staging):
-        """The job as the engine takes it, with the final `targets` beside the staged `outputs`."""
+    def _targets(self, parameters, context):
+        """Where each output that is wanted goes, by name. No two are the same, and none is an input."""
+        targets, layers = {}, {}
+        inputs = {Path(path).resolve() for path in self._read if path}
+        for output in self._tool.outputs():
+            if isinstance(output, declare.NumberOutput):
+                continue
+            target = self.parameterAsOutputLayer(parameters, output.name, context) if isinstance(output, LAYERS) \
+                else self.parameterAsFileOutput(parameters, output.name, context)
+            if not target:
+                continue
+            path = Path(target).resolve()
+            if path in inputs:
+                raise QgsProcessingException(tr(
+                    "The output {label} would replace the input {path}. Choose another name.").format(
+                        label=tr(output.label), path=target))
+            # two layers that differ only in their ending would share one style file
+            place = path.with_suffix("") if isinstance(output, LAYERS) else path
+            if place in layers:
+                raise QgsProcessingException(tr(
+                    "The outputs {first} and {second} have the same name {path}. Choose another for one of "
+                    "them.").format(first=layers[place], second=tr(output.label), path=place.name))
+            layers[place] = tr(output.label)
+            targets[output.name] = target
+        return targets
+
+    def _values(self, parameters, context, staging, feedback):
+        """Every parameter's value as the job holds it."""
         reader, values = Reader(self, parameters, context), {}
         for parameter in self._tool.parameters():
             if isinstance(parameter, declare.RasterInput):
-                values[parameter.name] = self._raster(parameter.name, staging)
+                raster = self._rasters.get(parameter.name)
+                values[parameter.name] = raster and raster.handed_over(staging.work, feedback)
             elif isinstance(parameter, declare.SpectraInput):
                 source = self._source(reader, parameter, parameters)
-                values[parameter.name] = source and spectra_features(source)
+                values[parameter.name] = source and spectra_features(source, feedback)
             elif isinstance(parameter, declare.FeaturesInput):
                 source = self._source(reader, parameter, parameters)
-                crs = self._rasters.get(parameter.raster, {}).get("crs")
-                values[parameter.name] = source and located_features(source, crs, context)
+                values[parameter.name] = source and located_features(source, self._crs(parameter.raster), context,
+                                                                     feedback)
             else:
                 values[parameter.name] = reader.plain(parameter)
-        targets = {}
-        for output in self._tool.outputs():
-            if isinstance(output, (declare.RasterOutput, declare.SpectraOutput, declare.TableOutput)):
-                target = self.parameterAsOutputLayer(parameters, output.name, context)
-            elif isinstance(output, declare.NumberOutput):
-                continue
-            else:
-                target = self.parameterAsFileOutput(parameters, output.name, context)
-            if target:
-                targets[output.name] = target
-        outputs = {name: str(staging.place(target)) for name, target in targets.items()}
-        job = {"tool": self._tool.id, "values": values, "outputs": outputs, "version": version(), "attended": True,
-               "targets": targets}
-        return job
+        return values
+
+    def _crs(self, name):
+        """The CRS of a raster input as QGIS has it; None where there is no such input."""
+        return self._rasters[name].crs if name in self._rasters else None
 
     def _source(self, reader, parameter, parameters):
         source = reader.source(parameter)
@@ -168,54 +194,29 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                                                             value=parameters.get(parameter.name)))
         return source
 
-    def _raster(self, name, staging):
-        """Path and CRS of a raster input. One that is no GDAL layer is first copied with QGIS."""
-        raster = self._rasters.get(name)
-        if raster is None:
-            return None
-        if not raster["gdal"]:
-            raster["path"] = self._exported(name, raster, staging)
-            raster["gdal"] = True
-        return {"path": raster["path"], "crs": raster["crs"].toWkt() if raster["crs"].isValid() else None}
-
-    def _exported(self, name, raster, staging):
-        provider, copy = raster["provider"], staging.work / f"{name}.tif"
-        pipe, writer = QgsRasterPipe(), QgsRasterFileWriter(str(copy))
-        if not provider.xSize() or not provider.ySize() or not pipe.set(provider) or writer.writeRaster(
-                pipe, provider.xSize(), provider.ySize(), provider.extent(), raster["crs"]):
-            raise QgsProcessingException(tr("{name} cannot be read as a file: {path} has no pixels of its own. Export "
-                                            "the layer to a GeoTIFF first.").format(name=name, path=raster["path"]))
-        return str(copy)
-
-    def _run(self, job, staging, feedback):
-        """Run the engine; a raster that only QGIS's GDAL can open is copied with it, once."""
+    def _run(self, values, outputs, staging, feedback):
+        """Run the engine. A raster that only QGIS's GDAL can open is copied with it first, and the engine run again."""
+        job = {"tool": self._tool.id, "values": values, "outputs": outputs, "version": version(), "attended": True}
         file = staging.work / "job.json"
-        for _ in range(1 + len(self._rasters)):
+        while True:
             file.write_text(json.dumps(job, ensure_ascii=False), encoding="utf-8")
             try:
                 return engine_process.run(file, feedback)
             except engine_process.UnreadableInput as problem:
-                copy = staging.work / f"{problem.name}.tif"
-                value = job["values"].get(problem.name)
-                if value is None or value["path"] == str(copy):
+                raster = self._rasters.get(problem.name)
+                if raster is None or raster.copied(staging.work, feedback) is None:
+                    if feedback.isCanceled():
+                        return None
                     raise QgsProcessingException(str(problem)) from problem
-                feedback.pushInfo(tr("Copying {path} with QGIS's GDAL, since the engine's cannot open it.").format(
-                    path=value["path"]))
-                try:
-                    gdal.Translate(str(copy), value["path"], creationOptions=["COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER"])
-                except RuntimeError:
-                    pass  # the check below says so
-                if not copy.exists():
-                    raise QgsProcessingException(str(problem)) from problem
-                value["path"] = str(copy)
-        raise QgsProcessingException(tr("No raster input can be read."))
+                values[problem.name] = raster.handed_over(staging.work, feedback)
 
     def _finish(self, result, outputs, context):
         """Write the vector layers and the styles beside the staged outputs."""
         for name, answer in result["rasters"].items():
             styles.style_raster(Path(outputs[name]), answer)
         for name, answer in result["spectra"].items():
-            if vectors.write_spectra(Path(outputs[name]), answer, context.transformContext()):
+            if vectors.write_spectra(Path(outputs[name]), answer["features"], self._crs(answer["raster"]),
+                                     context.transformContext()):
                 styles.style_spectra(Path(outputs[name]), answer)
         for name, rows in result["tables"].items():
             vectors.write_table(Path(outputs[name]), rows, context.transformContext())

@@ -49,7 +49,7 @@ def run(job_file, feedback):
             answers.take(process)
             if feedback.isCanceled():
                 return None
-        answers.take(process, last=True)
+        answers.take(process)
     finally:
         if process.state() != QProcess.ProcessState.NotRunning:
             process.kill()
@@ -64,7 +64,7 @@ class _Answers:
         self._feedback, self._rest, self._log = feedback, b"", b""
         self._result = self._error = None
 
-    def take(self, process, last=False):
+    def take(self, process):
         self._log = (self._log + bytes(process.readAllStandardError()))[-20000:]
         lines = (self._rest + bytes(process.readAllStandardOutput())).split(b"\n")
         self._rest = lines.pop()

@@ -1,6 +1,5 @@
 """Which Python runs the engine, and in what surroundings."""
 
-import functools
 import json
 import os
 import subprocess  # nosec B404: running the engine's Python is what this module is for
@@ -65,13 +64,13 @@ def environment(python):
     return surroundings
 
 
-@functools.cache
-def missing(python, packages):
-    """
-    Which of `packages` an interpreter lacks, found without importing them; None where it does not run at all.
+_complete = set()  # interpreters and packages found to be there: they are not asked again in this session
 
-    Asked once per session and interpreter.
-    """
+
+def missing(python, packages):
+    """Which of `packages` an interpreter lacks, found without importing them; None where it does not run at all."""
+    if (python, packages) in _complete:
+        return []
     question = ("import importlib.util, json, sys; "
                 "print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]))")
     surroundings = environment(python)
@@ -80,9 +79,12 @@ def missing(python, packages):
             [str(python), "-c", question, *packages], capture_output=True, text=True, timeout=60, check=True,
             stdin=subprocess.DEVNULL, env={key: surroundings.value(key) for key in surroundings.keys()},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
-        return json.loads(answer.stdout.splitlines()[-1])
+        lacking = json.loads(answer.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
+    if not lacking:
+        _complete.add((python, packages))
+    return lacking
 
 
 def trouble(packages):

@@ -1,14 +1,10 @@
 """From the declaration of a parameter or an output to QGIS's own, and from what the user gave to what a job holds."""
 
-import json
-
-from qgis.core import (Qgis, QgsCoordinateTransform, QgsFeatureRequest, QgsProcessingOutputNumber,
-                       QgsProcessingParameterBand, QgsProcessingParameterBoolean,
+from qgis.core import (Qgis, QgsProcessingOutputNumber, QgsProcessingParameterBand, QgsProcessingParameterBoolean,
                        QgsProcessingParameterEnum, QgsProcessingParameterFeatureSource, QgsProcessingParameterField,
-                       QgsProcessingParameterFile, QgsProcessingParameterFileDestination,
-                       QgsProcessingParameterNumber, QgsProcessingParameterRasterDestination,
-                       QgsProcessingParameterRasterLayer, QgsProcessingParameterString,
-                       QgsProcessingParameterVectorDestination)
+                       QgsProcessingParameterFile, QgsProcessingParameterFileDestination, QgsProcessingParameterNumber,
+                       QgsProcessingParameterRasterDestination, QgsProcessingParameterRasterLayer,
+                       QgsProcessingParameterString, QgsProcessingParameterVectorDestination)
 
 from ..engine import declare
 from .words import tr
@@ -135,53 +131,3 @@ class Reader:
         if not self.given(parameter.name):
             return None
         return self._algorithm.parameterAsSource(self._parameters, parameter.name, self._context)
-
-
-def spectra_features(source):
-    """Features of a layer of spectra as the engine takes them."""
-    names = [field.name() for field in source.fields()]
-    request = QgsFeatureRequest()
-    features = []
-    for feature in source.getFeatures(request):
-        values = {name: _plain(feature[name]) for name in names}
-        profile = _profile(values.pop("profile", None) or values.pop("profiles", None))
-        point = feature.geometry().centroid().asPoint() if feature.hasGeometry() else None
-        features.append({"name": values.pop("name", None), "profile": profile, "source": values.pop("source", None),
-                         "point": None if point is None else [point.x(), point.y()],
-                         "attributes": {name: value for name, value in values.items() if name != "fid"}})
-    return {"features": features, "source": source.sourceName(), "crs": source.sourceCrs().toWkt()}
-
-
-def _profile(value):
-    """A profile from a text or a JSON field; None where it is none."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return None
-    return value if isinstance(value, dict) else None
-
-
-def _plain(value):
-    """An attribute as JSON can hold it."""
-    if value is None or isinstance(value, (bool, int, float, str, dict, list)):
-        return value
-    return None if hasattr(value, "isNull") and value.isNull() else str(value)
-
-
-def located_features(source, crs, context):
-    """Features with their geometry as GeoJSON in the raster's CRS, for sampling."""
-    transform = None
-    if crs is not None and crs.isValid() and source.sourceCrs().isValid() and crs != source.sourceCrs():
-        transform = QgsCoordinateTransform(source.sourceCrs(), crs, context.transformContext())
-    names = [field.name() for field in source.fields()]
-    features = []
-    for feature in source.getFeatures():
-        if not feature.hasGeometry():
-            continue
-        geometry = feature.geometry()
-        if transform:
-            geometry.transform(transform)
-        features.append({"geometry": json.loads(geometry.asJson(17)), "id": feature.id(),
-                         "attributes": {name: _plain(feature[name]) for name in names}})
-    return {"features": features, "source": source.sourceName()}

@@ -38,7 +38,7 @@ class SubpixelProvider(QgsProcessingProvider):
 
     def _registered(self, id):
         if id == self.id():
-            self._add_models()
+            self.refreshAlgorithms()  # with the models now, and the toolbox is told
 
     def load(self):
         ProcessingConfig.settingIcons["Subpixel"] = self.icon()
@@ -63,10 +63,13 @@ class SubpixelProvider(QgsProcessingProvider):
             self.addAlgorithm(model)
 
     def supportedOutputRasterLayerExtensions(self):
-        return ["tif"]
+        return ["tif", "tiff"]
 
     def defaultRasterFileExtension(self):
         return "tif"
+
+    def supportsNonFileBasedOutput(self):
+        return False
 
     def supportedOutputVectorLayerExtensions(self):
         return ["gpkg", "geojson"]

@@ -8,6 +8,8 @@ from qgis.core import (QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsCont
 from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QColor
 
+from .words import tr
+
 STOPS = 11
 
 
@@ -123,6 +125,9 @@ def style_spectra(path, answer):
         symbol = QgsMarkerSymbol.createSimple({"name": "circle", "color": colour, "size": "3.5",
                                                "outline_color": "white", "outline_width": "0.5"})
         categories.append(QgsRendererCategory(name, symbol, name))
+    # for those that the user renames later
+    other = QgsMarkerSymbol.createSimple({"name": "circle", "color": "#777777", "size": "3.5"})
+    categories.append(QgsRendererCategory(None, other, tr("other")))
     layer.setRenderer(QgsCategorizedSymbolRenderer("name", categories))
     label = QgsPalLayerSettings()
     label.fieldName = "name"

@@ -13,24 +13,22 @@ TYPES = {bool: QMetaType.Type.Bool, int: QMetaType.Type.LongLong, float: QMetaTy
 OWN = ("name", "profile", "source")
 
 
-def write_spectra(path, answer, transform_context):
+def write_spectra(path, features, crs, transform_context):
     """
     Write spectra to a file: fields `name`, `profile`, `source` and whatever else they carry, and points where known.
 
     Returns whether the layer has points.
     """
     rows = [{"name": feature["name"], "profile": json.dumps(feature["profile"]), "source": feature["source"],
-             **{name: value for name, value in feature["attributes"].items() if name not in (*OWN, "fid")}}
-            for feature in answer["features"]]
-    points = [feature["point"] for feature in answer["features"]]
-    crs = QgsCoordinateReferenceSystem.fromWkt(answer["crs"]) if answer["crs"] else QgsCoordinateReferenceSystem()
+             **feature["attributes"]} for feature in features]
+    points = [feature["point"] for feature in features]
     _write(path, rows, points, crs, transform_context, {name: str for name in OWN})
     return any(points)
 
 
 def write_table(path, rows, transform_context):
     """Write rows, dictionaries of plain values, to a file without geometry."""
-    _write(path, rows, [None] * len(rows), QgsCoordinateReferenceSystem(), transform_context, {})
+    _write(path, rows, [None] * len(rows), None, transform_context, {})
 
 
 def _write(path, rows, points, crs, transform_context, kinds):
@@ -43,7 +41,8 @@ def _write(path, rows, points, crs, transform_context, kinds):
     options.driverName = QgsVectorFileWriter.driverForExtension(path.suffix)
     options.layerName = path.stem
     geometry = Qgis.WkbType.Point if any(points) else Qgis.WkbType.NoGeometry
-    writer = QgsVectorFileWriter.create(str(path), fields, geometry, crs, transform_context, options)
+    writer = QgsVectorFileWriter.create(str(path), fields, geometry, crs or QgsCoordinateReferenceSystem(),
+                                        transform_context, options)
     _check(writer, path)
     for row, point in zip(rows, points):
         feature = QgsFeature(fields)

@@ -80,7 +80,7 @@ def regression_noise(moments):
         raise ValueError(f"Noise by regression needs at least 2 bands; there are {L}.")
     if moments.N <= L:
         raise ValueError(f"Noise by regression needs more pixels than bands; there are {moments.N} pixels and "
-                         f"{L} bands. Use more pixels, fewer bands, or leave out the noise removal.")
+                         f"{L} bands. Use more pixels or fewer bands.")
     energy = np.trace(R) / L
     if not np.isfinite(R).all():
         raise ValueError("The pixels hold values that are not finite. Mask them first.")

@@ -11,6 +11,7 @@ import rasterio
 from conftest import ROOT
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
@@ -518,15 +519,46 @@ def test_a_scene_without_a_place_gives_a_raster_without_one(tmp_path):
         assert file.transform.is_identity and file.crs is None
 
 
-def test_a_crs_assigned_in_qgis_is_written_and_the_rasters_own_goes_before(tmp_path):
+@pytest.mark.parametrize("own", [None, "EPSG:3035"])
+def test_a_crs_assigned_in_qgis_goes_before_the_rasters_own(own, tmp_path):
     assigned = CRS.from_epsg(32633)
-    without = Scene(write(tmp_path / "without.tif", cube(2, 4, 5)), crs=assigned.to_wkt())
-    own = Scene(write(tmp_path / "own.tif", cube(2, 4, 5), crs="EPSG:3035"), crs=assigned.to_wkt())
-    assert own.crs == CRS.from_epsg(3035)
-    with RasterWriter(tmp_path / "out.tif", without, ["a"]) as out:
+    scene = Scene(write(tmp_path / "scene.tif", cube(2, 4, 5), crs=own), crs=assigned.to_wkt())
+    with RasterWriter(tmp_path / "out.tif", scene, ["a"]) as out:
         out.write(Window(0, 0, 5, 4), np.ones((1, 20)))
     with rasterio.open(tmp_path / "out.tif") as file:
         assert file.crs == assigned
+
+
+def test_ground_control_points_place_pixels_by_the_grid_that_fits_them(tmp_path):
+    def at(row, col):
+        return 500000 + 30 * col + 5 * row, 5800000 - 28 * row
+    points = [GroundControlPoint(row, col, *at(row, col)) for row in (0, 4) for col in (0, 5)]
+    with rasterio.open(tmp_path / "scene.tif", "w", driver="GTiff", width=5, height=4, count=2, dtype="int16") as file:
+        file.gcps = points, CRS.from_epsg(32633)
+        file.write(cube(2, 4, 5).astype("int16"))
+    scene = Scene(tmp_path / "scene.tif")
+    assert scene.map_position(2, 3) == pytest.approx(at(2.5, 3.5))
+    assert scene.pixel_at(*at(2.5, 3.5)) == (2, 3)
+
+
+def test_values_that_qgis_has_as_nodata_are_masked_in_their_band(tmp_path):
+    values = cube(2, 4, 5)
+    values[0, 1, 2], values[1, 3, 3], values[1, 1, 1] = 0, 0, 7
+    scene = Scene(write(tmp_path / "scene.tif", values), nodata={"1": [[0, 0]], "2": [[6.5, 7.5]]})
+    _, valid = scene.read()
+    masked = (values[0] == 0) | ((values[1] >= 6.5) & (values[1] <= 7.5))
+    assert masked[1, 2] and masked[1, 1] and not masked[3, 3]
+    assert (valid.reshape(4, 5) == ~masked).all()
+
+
+@pytest.mark.parametrize("spectral", [True, False])
+def test_a_band_of_transparency_is_no_band_of_the_scene(spectral, tmp_path):
+    path = write(tmp_path / "scene.tif", cube(4, 4, 5).astype("uint16"))
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.undefined, ColorInterp.alpha]
+    said = []
+    scene = Scene(path, spectral=spectral, say=lambda template, **values: said.append(template.format(**values)))
+    assert scene.indexes.tolist() == [1, 2, 3] and "transparency: 4" in said[0]
 
 
 def test_ground_control_points_are_kept(tmp_path):

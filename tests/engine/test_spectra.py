@@ -204,3 +204,22 @@ def test_spectra_of_a_scene_carry_its_wavelengths_or_band_numbers():
     scene = bands(count=6, indexes=[3, 5])
     made = of_scene(scene, [[1], [2]], ["a"])
     assert made.x.tolist() == [3, 5] and not made.wavelengths
+
+
+@pytest.mark.parametrize("fwhm, kept", [(None, [500, 700, 1500, 1700]), (900, [500, 700, 1000, 1500, 1700])])
+def test_a_gap_of_the_spectra_is_not_bridged_by_bands_narrower_than_it(fwhm, kept):
+    x = np.concatenate([np.arange(400, 801, 10), np.arange(1400, 1801, 10)]).astype(float)
+    scene = bands([500, 700, 1000, 1500, 1700], None if fwhm is None else np.full(5, float(fwhm)))
+    said = []
+    M = spectra(x, np.ones((len(x), 1))).to_scene(scene, lambda template, **values: said.append(
+        template.format(**values)))
+    assert scene.wavelengths.tolist() == kept and len(M) == len(kept)
+    assert bool(said) == (len(kept) == 4)
+
+
+def test_fields_that_a_layer_has_of_its_own_are_renamed():
+    one = spectra([400, 500], np.ones((2, 1)))
+    from dataclasses import replace
+    row = replace(one, attributes=[{"FID": 3, "geom": "x", "Name": "y", "name_2": "z"}]).to_features()[0]["attributes"]
+    assert sorted(row.values(), key=str) == [3, "x", "y", "z"]
+    assert not {"fid", "geom", "name"} & {name.lower() for name in row} and len({name.lower() for name in row}) == 4

@@ -133,7 +133,8 @@ def test_a_reference_that_cannot_be_compared_is_said(options, sentence, estimate
     ({"POINTS": points(A[1])}, "Choose the field of the points"),
     ({"POINTS": points(A[1]), "FRACTIONFIELD": ["cover"], "MATCH": "name"}, "the reference has cover, and compared"),
     ({"POINTS": points(A[1]), "FRACTIONFIELD": ["cover"], "MATERIALS": "forest"}, "forest is no band .* water, tree"),
-    ({"POINTS": points(A[1]), "FRACTIONFIELD": ["cover", "other"], "MATERIALS": "tree"}, "there are 2: cover, other"),
+    ({"POINTS": points(A[1]), "FRACTIONFIELD": ["cover"] * 2, "MATERIALS": "tree"}, "there are 2: cover, cover"),
+    ({"POINTS": points(A[1]), "FRACTIONFIELD": ["nope"]}, "no field nope. Choose one of: .*cover"),
 ])
 def test_what_is_missing_or_unknown_is_said(values, sentence, estimate):
     with pytest.raises(UserError, match=sentence):

@@ -16,12 +16,12 @@ import fixtures
 
 
 class Feedback(QgsProcessingFeedback):
-    """Keeps what a run said; can cancel it after the first progress."""
+    """Keeps what a run said; `on_progress` is called with it at every progress."""
 
-    def __init__(self, cancel_at=None):
+    def __init__(self, on_progress=None):
         super().__init__(False)
         self.infos, self.warnings, self.errors, self.steps = [], [], [], []
-        self._cancel_at = cancel_at
+        self._on_progress = on_progress
 
     def pushInfo(self, info):
         self.infos.append(info)
@@ -34,8 +34,8 @@ class Feedback(QgsProcessingFeedback):
 
     def setProgress(self, progress):
         self.steps.append(progress)
-        if self._cancel_at is not None and progress >= self._cancel_at:
-            self.cancel()
+        if self._on_progress:
+            self._on_progress(self)
         super().setProgress(progress)
 
 

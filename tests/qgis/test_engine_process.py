@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
@@ -76,10 +75,14 @@ def test_script_runs_a_tool_and_passes_on_the_exit_code(examples, tmp_path):
 
 def test_cancel_ends_the_engine_within_a_second_and_leaves_nothing(slow):
     algorithm, values, folder = slow
-    feedback = Feedback(cancel_at=1)
-    feedback.canceled.connect(lambda: setattr(feedback, "when", time.monotonic()))
-    algorithm.run(values, QgsProcessingContext(), feedback, {}, False)
-    took = time.monotonic() - feedback.when
+    cancelled = []
+
+    def cancel(feedback):
+        cancelled.append(time.monotonic())
+        feedback.cancel()
+
+    algorithm.run(values, QgsProcessingContext(), Feedback(cancel), {}, False)
+    took = time.monotonic() - cancelled[0]
     assert took < 1
     assert not engines()
     assert untouched(folder)
@@ -87,19 +90,13 @@ def test_cancel_ends_the_engine_within_a_second_and_leaves_nothing(slow):
 
 def test_killed_engine_is_a_sentence_and_leaves_nothing(slow):
     algorithm, values, folder = slow
-    feedback = Feedback()
 
-    def kill():
-        while not feedback.steps:
-            time.sleep(0.05)
+    def kill(feedback):
         for number in engines():
             os.kill(number, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
     with pytest.raises(QgsProcessingException, match="stopped before it was done"):
-        algorithm.run(values, QgsProcessingContext(), feedback, {}, False)
-    killer.join()
+        algorithm.run(values, QgsProcessingContext(), Feedback(kill), {}, False)
     assert untouched(folder)
 
 
@@ -123,6 +120,25 @@ def test_missing_engine_is_said_before_the_run(qgis, tmp_path, monkeypatch, stan
     monkeypatch.setenv("SUBPIXEL_PYTHON", path)
     able, reason = QgsApplication.processingRegistry().algorithmById("subpixel:fcls").canExecute()
     assert not able and words in reason and "SUBPIXEL_PYTHON" in reason and path in reason
+
+
+def test_interpreter_that_was_mended_is_taken_at_once(qgis, tmp_path, monkeypatch):
+    able = QgsApplication.processingRegistry().algorithmById("subpixel:fcls").canExecute
+    monkeypatch.setenv("SUBPIXEL_PYTHON", script(tmp_path / "python", 'echo "[\\"scipy\\"]"'))
+    assert not able()[0]
+    script(tmp_path / "python", 'echo "[]"')
+    assert able() == (True, "")
+
+
+def test_progress_moves_from_block_to_block(run, examples, tmp_path):
+    import fixtures
+    import numpy as np
+    cube = np.arange(3 * 1024 * 1024, dtype=np.int16).reshape(3, 1024, 1024) % 251
+    spectra = fixtures.spectra(tmp_path / "m.gpkg", np.eye(3)[:, :2] * 250, ["a", "b"], None)
+    feedback = Feedback()
+    run("ucls", {"INPUT": fixtures.raster(tmp_path / "s.tif", cube), "ENDMEMBERS": spectra,
+                 "ABUNDANCES": str(tmp_path / "a.tif")}, feedback)
+    assert len(set(feedback.steps)) >= 4 and feedback.steps == sorted(feedback.steps)
 
 
 def test_foreign_python_gets_clean_surroundings(qgis, monkeypatch):

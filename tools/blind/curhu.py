@@ -72,7 +72,7 @@ class CURUnmixing(Tool):
         spectra = of_scene(scene, result.C, _shared.numbered(count),
                            [_shared.pixel_source(scene, *at) for at in positions], positions)
         rmse, mean = self._write_abundances(job, scene, result, spectra.names, found.N)
-        job.give_spectra(self.endmembers, spectra, scene.crs)
+        job.give_spectra(self.endmembers, spectra, scene)
         job.give_number(self.rank, count)
         job.give_number(self.rmse, rmse)
         report = job.report(self.report)

@@ -102,6 +102,7 @@ class CompareAbundances(Tool):
             return raster.band_names, raster_blocks(job, scene, raster), scene.width * scene.height
         if not fields:
             raise UserError("Choose the field of the points that holds the true fractions (FRACTIONFIELD).")
+        check_fields(points, fields)
         return list(fields), [point_block(job, scene, points, fields)], len(points)
 
     def _estimates(self, job, bands, names):
@@ -155,7 +156,7 @@ def _grid(scene):
 
 def raster_blocks(job, scene, reference):
     """The pixels that both rasters have, block by block: (reference (P, n), abundances (Q, n))."""
-    windows = scene.windows()
+    windows = scene.windows(bands=scene.count + reference.count)
     for done, window in enumerate(windows, 1):
         (A_hat, known), (A, true) = scene.read(window), reference.read(window)
         both = known & true
@@ -180,6 +181,20 @@ def point_block(job, scene, points, fields):
     A, A_hat = (np.array(values, dtype=np.float64).T if values else np.zeros(empty)
                 for values, empty in zip((A, A_hat), shape))
     return fractions(A), A_hat
+
+
+def check_fields(points, fields):
+    """Raise UserError where the points lack one of the fields, or it holds texts."""
+    from ...engine.sentences import UserError
+    for field in fields:
+        if points and field not in points[0]["attributes"]:
+            raise UserError("The points have no field {field}. Choose one of: {fields}.", field=field,
+                            fields=", ".join(points[0]["attributes"]))
+        for point in points:
+            value = point["attributes"][field]
+            if value is not None and not isinstance(value, (int, float)):
+                raise UserError("The field {field} holds {value}, which is no number. Choose a field of fractions from "
+                                "0 to 1.", field=field, value=value)
 
 
 def _pixel(scene, geometry):

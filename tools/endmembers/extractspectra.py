@@ -58,7 +58,7 @@ class ExtractSpectra(Tool):
         if missing:
             job.warn("No spectrum for {names}: no sample of theirs lies on a valid pixel of the raster.",
                      names=", ".join(missing[:20]) + (", ..." if len(missing) > 20 else ""))
-        job.give_spectra(self.endmembers, self._spectra(scene, taken, every), scene.crs)
+        job.give_spectra(self.endmembers, self._spectra(scene, taken, every), scene)
 
     @staticmethod
     def _check_number(count):
@@ -71,8 +71,7 @@ class ExtractSpectra(Tool):
     def _spectra(scene, taken, every):
         import numpy as np
 
-        from ...engine.spectra import of_scene, unique
-        from ...engine.spectra_table import RESERVED, field_names
+        from ...engine.spectra import RESERVED, field_names, of_scene, unique
         raster = Path(scene.path).name
         names, sources, points, attributes = [], [], [], []
         for part in taken:

@@ -48,7 +48,7 @@ class VertexComponentAnalysis(Tool):
         job.say("Estimated signal-to-noise ratio: {snr} dB.", snr=f"{projection.snr:.1f}")
         spectra = of_scene(scene, M, _shared.numbered(count), [_shared.pixel_source(scene, *at) for at in positions],
                            positions)
-        job.give_spectra(self.endmembers, spectra, scene.crs)
+        job.give_spectra(self.endmembers, spectra, scene)
         report = job.report(self.report)
         if report:
             report.numbers(Endmembers=count, Pixels=pixels.count, Signal_to_noise_ratio_in_dB=projection.snr)

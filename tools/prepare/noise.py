@@ -12,8 +12,8 @@ class Noise(Tool):
 
     Only regression can remove the noise. The denoised scene has the bands that were used, with their wavelengths.
 
-    It reads the raster in strips of whole rows, in bounded memory: once for regression, twice for shift difference,
-    once more for the denoised scene. Pairs with a masked pixel are left out."""
+    It reads the raster in bounded memory: once for regression, twice for shift difference (in strips of whole rows, and
+    without pairs in which a pixel is masked), and once more for the denoised scene."""
 
     id = "noise"
     label = "Noise and signal-to-noise ratio"

@@ -1,0 +1,70 @@
+"""Raster layers as the engine takes them: a path and what QGIS knows better than the file, or a copy."""
+
+import re
+
+from osgeo import gdal
+from qgis.core import (Qgis, QgsProcessingException, QgsProviderRegistry, QgsRasterBlockFeedback, QgsRasterFileWriter,
+                       QgsRasterPipe)
+
+from .words import tr
+
+
+class RasterSource:
+    """A raster layer taken apart, in QGIS's main thread, where layers live."""
+
+    def __init__(self, name, layer):
+        provider = layer.dataProvider()
+        self.name, self.crs = name, layer.crs()
+        self._provider = None if provider.name() == "gdal" else provider.clone()
+        self._assigned = layer.crs().isValid() and layer.crs() != provider.crs()
+        # what follows the bar are QGIS's own words on how to open it
+        self._path = re.split(r"\|(?:option|credential):", layer.source())[0]
+        parts = QgsProviderRegistry.instance().decodeUri("gdal", layer.source()) if self._provider is None else {}
+        self._options = dict(option.split("=", 1) for option in parts.get("openOptions") or [] if "=" in option)
+        self._nodata = {band: [[each.min(), each.max()] for each in provider.userNoDataValues(band)]
+                        for band in range(1, layer.bandCount() + 1) if provider.userNoDataValues(band)}
+
+    @property
+    def path(self):
+        """Where the raster is read from."""
+        return self._path
+
+    def handed_over(self, folder, feedback):
+        """What the job holds of it. A raster that is no GDAL layer is first copied to `folder` with QGIS."""
+        if self._provider is not None:
+            self._path, self._provider = self._exported(folder, feedback), None
+        return {"path": self._path, "options": self._options, "nodata": self._nodata,
+                "crs": self.crs.toWkt(Qgis.CrsWktVariant.Preferred) if self._assigned else None}
+
+    def _exported(self, folder, feedback):
+        provider, copy = self._provider, folder / f"{self.name}.tif"
+        pipe, writer, watch = QgsRasterPipe(), QgsRasterFileWriter(str(copy)), QgsRasterBlockFeedback()
+        feedback.canceled.connect(watch.cancel)
+        if not provider.xSize() or not provider.ySize() or not pipe.set(provider) or writer.writeRaster(
+                pipe, provider.xSize(), provider.ySize(), provider.extent(), self.crs, watch):
+            raise QgsProcessingException(tr(
+                "{name} cannot be read as a file: {path} has no pixels of its own. Export the layer to a GeoTIFF "
+                "first.").format(name=self.name, path=self._path))
+        return str(copy)
+
+    def copied(self, folder, feedback):
+        """A path to a copy made with QGIS's GDAL, which opens more than the engine's; None where it cannot either."""
+        copy = folder / f"{self.name}.tif"
+        if self._path == str(copy):
+            return None
+        feedback.pushInfo(tr("Copying {path} with QGIS's GDAL, since the engine's cannot open it.").format(
+            path=self._path))
+        try:
+            source = gdal.OpenEx(self._path, open_options=[f"{key}={value}" for key, value in self._options.items()])
+            made = source and gdal.Translate(
+                str(copy), source, creationOptions=["COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER"],
+                callback=lambda share, *_: int(not feedback.isCanceled()))
+        except RuntimeError:
+            made = None
+        if made is None:
+            copy.unlink(missing_ok=True)
+            return None
+        made.FlushCache()
+        del made
+        self._path, self._options = str(copy), {}
+        return self._path
