@@ -17,7 +17,7 @@ from pathlib import Path
 import harness
 import numpy as np
 
-BANDS, SIDE, P, SEED, REPEATS = 200, 1024, 6, 0, 3
+BANDS, SIDE, P, SEED, REPEATS = 200, 1024, 6, 0, 7
 LAYOUTS = {
     "deflate": dict(compress="deflate", interleave="pixel"),
     "pixel-interleaved": dict(interleave="pixel"),

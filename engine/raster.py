@@ -20,6 +20,7 @@ from .wavelengths import read_bad_bands, read_wavelengths, write_wavelengths
 NODATA = -9999.0
 BLOCK_VALUES = 16_000_000   # values of one block in memory: 64 MB as float32
 BLOCK_PIXELS = 262_144      # and pixels: what comes out of a block also takes memory
+SAMPLE = 61                 # pixels from one looked at to the next, where few will do
 CACHE = 256_000_000         # bytes of GDAL's block cache
 WORKERS = min(os.cpu_count() or 1, 4)
 
@@ -117,14 +118,15 @@ class Scene:
         undecided = np.array(self.indexes)
         windows = self.windows()
         for window in windows[len(windows) // 2:] + windows[:len(windows) // 2]:
-            values = self._bands(undecided, window)
-            if len(undecided) == len(self.indexes):
-                self._parked = window, undecided, values
-            for band, row in zip(undecided - 1, values):
-                row = row[np.isfinite(row) & (row != self._nodata[band])]
-                if row.size:
-                    low[band], high[band] = min(low[band], row.min()), max(high[band], row.max())
-            undecided = np.array([band for band in undecided if not low[band - 1] < high[band - 1]], dtype=int)
+            known, values = undecided, self._bands(undecided, window)
+            if len(known) == len(self.indexes):
+                self._parked = window, known, values
+            for step in (SAMPLE, 1):  # a few pixels decide almost every band
+                for band, row in zip(undecided - 1, values[np.searchsorted(known, undecided), ::step]):
+                    row = row[np.isfinite(row) & (row != self._nodata[band])]
+                    if row.size:
+                        low[band], high[band] = min(low[band], row.min()), max(high[band], row.max())
+                undecided = np.array([band for band in undecided if not low[band - 1] < high[band - 1]], dtype=int)
             if not len(undecided):
                 break
         return unused & ~(low < high)
