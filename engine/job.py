@@ -119,7 +119,7 @@ class Job:
     def give_report(self, output, report):
         """Write the report's file."""
         run = {"Tool": f"subpixel:{self.tool.id}, Subpixel {self._version}", "Method": self.tool.citation,
-               **self._plain_values()}
+               **{name: "-" if value is None else value for name, value in self._plain_values().items()}}
         with open(self.path(output), "w", encoding="utf-8") as file:
             file.write(report.html(run))
 

@@ -25,6 +25,8 @@ figcaption { color: #555; font-size: .9em; }
 .warning { background: #fff4e0; border-left: 4px solid #e69f00; padding: .5em 1em; }
 """
 
+FEW = 6   # lines whose legend fits into one row above the plot
+
 
 class Report:
     """Collects the parts of a report in their order; `html()` puts them together."""
@@ -51,8 +53,10 @@ class Report:
 
     def plot(self, figure, height=380):
         """A plotly figure; the first brings plotly's own script along, so that the file needs nothing else."""
-        figure.update_layout(template="plotly_white", height=height, margin=dict(l=60, r=20, t=30, b=50),
-                             legend=dict(orientation="h", y=1.12))
+        few = len(figure.data) <= FEW
+        figure.update_layout(template="plotly_white", height=height if few else max(height, 120 + 21 * len(figure.data)),
+                             margin=dict(l=60, r=20, t=30, b=50),
+                             legend=dict(orientation="h", y=1, yanchor="bottom") if few else dict(orientation="v"))
         self._parts.append(figure.to_html(full_html=False, include_plotlyjs=not self._scripted,
                                           config={"displaylogo": False}))
         self._scripted = True
@@ -82,12 +86,12 @@ class Report:
         self.plot(figure)
 
     def picture(self, rgb, caption):
-        """A picture (3, rows, cols) of bytes, shown at least 300 pixels wide."""
+        """A picture (3, rows, cols) of bytes, shown at least 500 pixels wide."""
         with MemoryFile() as memory:
             with memory.open(driver="PNG", width=rgb.shape[2], height=rgb.shape[1], count=3, dtype="uint8") as image:
                 image.write(rgb)
             data = base64.b64encode(memory.read()).decode()
-        width = max(rgb.shape[2], 300)
+        width = max(rgb.shape[2], 500)
         self._parts.append(f'<figure><img width="{width}" src="data:image/png;base64,{data}">'
                            f"<figcaption>{html.escape(caption)}</figcaption></figure>")
 

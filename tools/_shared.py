@@ -47,6 +47,13 @@ def numbered(count, word="endmember"):
     return [f"{word} {number}" for number in range(1, count + 1)]
 
 
+def add_composite(job, report, abundances, names):
+    """A picture of all fractions in a report, from the abundance raster just written."""
+    from ..engine.pictures import composite_of
+    report.heading("Where they are")
+    report.picture(composite_of(job.path(abundances), names), "All fractions, each endmember in its colour")
+
+
 def pixel_source(scene, row, col):
     """Where a spectrum came from, in words: the raster's name and the pixel, counted from 0."""
     name = scene.path.replace("\\", "/").rsplit("/", 1)[-1]

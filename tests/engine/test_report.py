@@ -113,7 +113,7 @@ def test_a_picture_is_in_the_file_pixel_by_pixel():
     data = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', written).group(1))
     with MemoryFile(data) as memory, memory.open() as image:
         assert np.array_equal(image.read(), rgb)
-    assert '<img width="300"' in written and "<figcaption>A map</figcaption>" in written
+    assert '<img width="500"' in written and "<figcaption>A map</figcaption>" in written
 
 
 def test_a_plot_of_ones_own_gets_the_reports_look():

@@ -93,6 +93,7 @@ def unmix(tool, job, solve, extra=None):
         report.table(["Endmember", "Mean", "Standard deviation"], zip(spectra.names, mean, spread))
         from ...engine.spectra import of_scene
         report.spectra(of_scene(scene, M, spectra.names))
+        _shared.add_composite(job, report, tool.abundances, spectra.names)
         job.give_report(tool.report, report)
 
 

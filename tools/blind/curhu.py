@@ -83,7 +83,7 @@ class CURUnmixing(Tool):
             report.table(["Endmember", "Mean fraction", "Row", "Column", "Band chosen with it"],
                          [(name, share, *at, scene.band_names[band]) for name, share, at, band in
                           zip(spectra.names, mean, positions, result.bands)])
-            self._add_picture(job, report, spectra.names)
+            _shared.add_composite(job, report, self.abundances, spectra.names)
             if estimate is not None:
                 report.heading("How the number was estimated")
                 add_hysime(report, estimate, found.N)
@@ -129,10 +129,3 @@ class CURUnmixing(Tool):
             job.warn("{count} pixels have no fractions, since no endmember explains them: they are nodata.",
                      count=int(pixels - count))
         return float(np.sqrt(squares / max(count * scene.L, 1))), total / max(count, 1)
-
-    def _add_picture(self, job, report, names):
-        """The composite of all fractions, from the raster just written."""
-        from ...engine.pictures import composite_of
-        report.heading("Where they are")
-        report.picture(composite_of(job.path(self.abundances), names),
-                       "All fractions, each endmember in its colour")
