@@ -56,5 +56,43 @@ def add_composite(job, report, abundances, names):
 
 def pixel_source(scene, row, col):
     """Where a spectrum came from, in words: the raster's name and the pixel, counted from 0."""
-    name = scene.path.replace("\\", "/").rsplit("/", 1)[-1]
-    return f"{name}, row {row}, column {col}"
+    return f"{raster_name(scene)}, row {row}, column {col}"
+
+
+def raster_name(scene):
+    """The raster's name without its folder."""
+    return scene.path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def strips(scene, progress):
+    """
+    The scene in strips of a few whole rows: `(cube (L, rows, width), valid (rows, width))`, from top to bottom.
+
+    For what compares neighbours in a row: no pair is cut, however the raster is stored.
+    """
+    from ..algorithms.pixels import CHUNK
+    few = max(1, CHUNK // scene.width)
+    windows = scene.windows(rows=True)
+    for done, window in enumerate(windows, 1):
+        Y, valid = scene.read(window)
+        cube, valid = Y.reshape(scene.L, -1, scene.width), valid.reshape(-1, scene.width)
+        for row in range(0, len(valid), few):
+            yield cube[:, row:row + few], valid[row:row + few]
+        progress(done, len(windows))
+
+
+def in_parts(function, Y, valid):
+    """`function` of the valid pixels of a block, in float64 a few thousand at a time; the answer is float32."""
+    import numpy as np
+
+    from ..algorithms.pixels import blocks
+    Y = Y if valid.all() else Y[:, valid]
+    parts = [function(part.astype(np.float64)).astype(np.float32) for part in blocks(Y)] or \
+        [function(Y.astype(np.float64)).astype(np.float32)]
+    return np.concatenate(parts, axis=1), valid
+
+
+def warn_of_noise(job, rank):
+    """Tell the user where an estimate of the number of endmembers found nothing to count."""
+    if rank == 0:
+        job.warn("No direction carries more signal than noise: the scene looks like noise alone.")

@@ -1,6 +1,10 @@
 """DEIM: the rows of a basis that interpolate it best."""
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from .simplex import check_count, farthest
 
 TIE = 1e-12
 
@@ -40,14 +44,83 @@ def deim(V):
     n, r = V.shape
     if r > n:
         raise ValueError(f"DEIM cannot choose {r} different rows of {n}. Ask for at most {n}.")
-    chosen = np.empty(r, dtype=np.intp)
+    return deim_select(V.T, r)
+
+
+def deim_select(X, r):
+    """
+    The indices of `deim` from the rows of V as a stream, in r passes: X = V^T, (r, n) or blocks of it in order.
+
+    The residual of a row x of V is f^T x with f = [-c, 1, 0, ...]: DEIM picks the row farthest along a direction.
+    """
+    chosen, vertices = np.empty(r, dtype=np.intp), np.empty((r, r))
     for j in range(r):
-        picked = chosen[:j]
-        residual = V[:, j] - V[:, :j] @ np.linalg.solve(V[picked, :j], V[picked, j])
-        size = np.abs(residual)
-        size[picked] = 0.0
-        largest = size.max()
-        if not largest > TIE * np.abs(V[:, j]).max():
+        e = np.eye(r)[j]
+        f = e.copy()
+        f[:j] -= np.linalg.solve(vertices[:j, :j].T, vertices[j, :j])
+        found = farthest(X, np.stack([f, e]))
+        if not found.values[0] > TIE * found.values[1]:
             raise ValueError(f"Vector {j + 1} of {r} depends linearly on those before it. Ask for at most {j}.")
-        chosen[j] = np.argmax(size >= largest * (1 - TIE))
+        chosen[j], vertices[:, j] = found.indices[0], found.vertices[:, 0]
     return chosen
+
+
+@dataclass(frozen=True)
+class RightVectors:
+    """
+    From a scene to its leading right singular vectors: what DEIM picks pixels from.
+
+    Attributes
+    ----------
+    T : ndarray (P, L)
+        V^T = T Y.
+    D : ndarray (L, L)
+        X = D Y, the scene whose vectors they are: without its noise, or as it is.
+    """
+
+    T: np.ndarray
+    D: np.ndarray
+
+    def apply(self, Y):
+        """Rows (P, n) of V^T for pixels `Y` (L, n)."""
+        return self.T @ np.asarray(Y, dtype=np.float64)
+
+    def denoise(self, Y):
+        """Pixels `Y` (L, n) of X."""
+        return self.D @ np.asarray(Y, dtype=np.float64)
+
+
+def right_vectors(moments, P, D=None):
+    """
+    The P leading right singular vectors of X = D Y ~ W Sigma V^T, as V^T = Sigma^-1 W^T D Y.
+
+    W and Sigma come from the eigenvectors of X X^T, made of the scene's moments.
+
+    Parameters
+    ----------
+    moments : Moments
+    P : int
+    D : ndarray (L, L), optional
+        What removes the noise (`regression_noise`); the scene as it is by default.
+
+    Returns
+    -------
+    RightVectors
+
+    Raises
+    ------
+    ValueError
+        If P is below 2, or above the number of bands, pixels or dimensions of the scene.
+    """
+    L = len(moments.mean)
+    check_count(P, L, moments.N)
+    D = np.eye(L) if D is None else D
+    values, W = np.linalg.eigh(D @ moments.R @ D.T)
+    values, W = values[::-1], W[:, ::-1]
+    rank = int(np.count_nonzero(values > L * np.finfo(float).eps * values[0]))
+    if rank < 2:
+        raise ValueError("All pixels have the same spectrum up to a factor: there are no endmembers to tell apart.")
+    if rank < P:
+        raise ValueError(f"The scene spans {rank} dimensions only, too few for {P} endmembers. "
+                         f"Ask for at most {rank}.")
+    return RightVectors((W[:, :P] / np.sqrt(moments.N * values[:P])).T @ D, D)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import pixels
+from .simplex import check_count, coordinates, farthest, largest_run
 
 DARK = 1e-6
 
@@ -80,7 +81,7 @@ class Projection:
         return mean + self.U @ (self.U.T @ (Y - mean))
 
 
-def vca(Y, P, rng, moments=None):
+def vca(Y, P, rng, moments=None, restarts=1):
     """
     Endmembers by vertex component analysis, in three passes over the pixels (two if `moments` are given).
 
@@ -92,6 +93,8 @@ def vca(Y, P, rng, moments=None):
     rng : numpy.random.Generator
     moments : Moments, optional
         Of the same pixels. Besides them, P * N numbers are held in memory.
+    restarts : int
+        Runs to choose the largest simplex from (see `vca_select`).
 
     Returns
     -------
@@ -108,8 +111,8 @@ def vca(Y, P, rng, moments=None):
     """
     moments = pixels.moments(Y) if moments is None else moments
     projection = vca_projection(moments, P)
-    X = np.concatenate([projection.apply(part) for block in pixels.blocks(Y) for part in pixels.blocks(block)], axis=1)
-    indices = vca_select(X, P, rng, affine=not projection.projective)
+    X = coordinates(Y, projection.apply)
+    indices = vca_select(X, P, rng, affine=not projection.projective, restarts=restarts)
     raw = columns(Y, indices)
     return VCA(projection.denoise(raw), raw, indices, projection.snr, projection.projective)
 
@@ -136,9 +139,7 @@ def vca_projection(moments, P):
     Projection
     """
     L = len(moments.mean)
-    if not 2 <= P <= min(L, moments.N):
-        raise ValueError(f"VCA cannot find {P} endmembers in {moments.N} pixels of {L} bands. "
-                         f"Ask for 2 to {min(L, moments.N)}.")
+    check_count(P, L, moments.N)
     values, vectors = np.linalg.eigh(moments.K)
     P_y = np.trace(moments.R)
     P_x = values[-P:].sum() + moments.mean @ moments.mean
@@ -156,7 +157,7 @@ def vca_projection(moments, P):
     return Projection(vectors[:, ::-1][:, :d].copy(), moments.mean, float(snr), bool(projective))
 
 
-def vca_select(X, P, rng, affine=False):
+def vca_select(X, P, rng, affine=False, restarts=1):
     """
     Positions of P vertices among projected pixels.
 
@@ -171,6 +172,9 @@ def vca_select(X, P, rng, affine=False):
     rng : numpy.random.Generator
     affine : bool
         The last row of X is a row of ones, to be lifted to the largest norm of the other rows.
+    restarts : int
+        Runs to choose from: the one whose vertices have the largest |det|, the volume of their simplex up to a factor
+        (they all lie in one hyperplane). They share the passes; the first is the run of `restarts=1`.
 
     Returns
     -------
@@ -181,32 +185,35 @@ def vca_select(X, P, rng, affine=False):
     -----
     Directions are drawn Gaussian, the same in every direction; the authors draw them uniform on [0, 1]^P.
     """
+    indices, vertices = vca_runs(X, P, rng, restarts, affine)
+    return indices[largest_run(vertices)]
+
+
+def vca_runs(X, P, rng, runs, affine=False):
+    """
+    The vertices of several runs of `vca_select` side by side.
+
+    Returns
+    -------
+    indices : ndarray of int (runs, P)
+    vertices : ndarray (runs, P, P)
+        Their coordinates, one in each column.
+    """
     lift = np.ones(P)
     if affine:
         lift[-1] = max(np.sqrt(np.square(block[:-1]).sum(axis=0).max()) for block in pixels.blocks(X) if block.size)
-    B = np.zeros((P, P))
-    B[-1, 0] = 1.0
-    indices = np.empty(P, dtype=np.intp)
+    W = rng.standard_normal((runs, P, P))
+    B = np.zeros((runs, P, P))
+    B[:, -1, 0] = 1.0
+    indices = np.empty((runs, P), dtype=np.intp)
     for i in range(P):
-        w = rng.standard_normal(P)
-        f = w - B @ (np.linalg.pinv(B) @ w)
-        f /= np.linalg.norm(f)
-        indices[i], vertex = _extreme(X, f * lift)
-        B[:, i] = vertex * lift
-    return indices
-
-
-def _extreme(X, f):
-    """Position and coordinates of the pixel with the largest |f^T x|."""
-    largest, found, vertex, start = -1.0, 0, None, 0
-    for block in pixels.blocks(X):
-        if block.shape[1]:
-            size = np.abs(f @ block)
-            i = int(size.argmax())
-            if size[i] > largest:
-                largest, found, vertex = size[i], start + i, block[:, i].astype(np.float64)
-            start += block.shape[1]
-    return found, vertex
+        w = W[:, i, :, None]
+        f = (w - B @ (np.linalg.pinv(B) @ w))[:, :, 0]
+        f /= np.linalg.norm(f, axis=1, keepdims=True)
+        found = farthest(X, f * lift)
+        indices[:, i] = found.indices
+        B[:, :, i] = found.vertices.T * lift
+    return indices, B / lift[:, None]
 
 
 def _decibel(signal, noise):

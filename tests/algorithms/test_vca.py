@@ -81,8 +81,21 @@ def test_a_stream_gives_the_same_as_an_array(sigma):
 
 @pytest.mark.parametrize("P", [1, 61])
 def test_an_impossible_number_of_endmembers_is_a_sentence(P):
-    with pytest.raises(ValueError, match=f"cannot find {P} endmembers"):
+    with pytest.raises(ValueError, match=f"{P} endmembers cannot be found"):
         vca(scene(3, seed=8)[0], P, np.random.default_rng(0))
+
+
+def test_restarts_keep_the_largest_simplex_and_begin_with_the_run_without():
+    Y = scene(5, seed=10, sigma=0.1)[0]
+    projection = vca_projection(moments(Y), 5)
+    X = projection.apply(Y)
+    affine = not projection.projective
+
+    def volume(restarts):
+        return abs(np.linalg.det(X[:, vca_select(X, 5, np.random.default_rng(1), affine, restarts)]))
+
+    volumes = [volume(restarts) for restarts in (1, 4, 40)]
+    assert volumes == sorted(volumes) and volumes[0] < volumes[2]
 
 
 def test_a_scene_of_one_spectrum_is_a_sentence():

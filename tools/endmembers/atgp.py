@@ -1,0 +1,25 @@
+"""The tool `atgp`."""
+
+from ._extract import ExtractionTool, Picked
+
+
+class AutomaticTargets(ExtractionTool):
+    """Spectra of the brightest pixels in a scene and of those that differ most from them: its targets.
+
+    The first is the brightest pixel; each next one has the largest part that the ones before it cannot explain. Nothing
+    is random, and the spectra are the pixels as they are. Bright materials come first and dark ones, such as water,
+    last or never; single odd pixels count as targets.
+
+    All bands take part, so it reads the raster once for each endmember, in bounded memory."""
+
+    id = "atgp"
+    label = "Automatic target generation (ATGP)"
+    tags = ("endmember extraction", "pure pixels", "orthogonal projection", "target detection", "anomaly", "ATGP")
+    citation = "Ren and Chang, Automatic spectral target recognition in hyperspectral imagery, IEEE TAES 39(4), 2003"
+
+    def reads(self, job):
+        return job.value(self.count)
+
+    def pick(self, job, pixels, count):
+        from ...algorithms.endmembers.atgp import atgp
+        return Picked(atgp(pixels, count))

@@ -1,0 +1,67 @@
+"""The tool `sisal`."""
+
+from ...engine.declare import Group, Integer, Real, SpectraOutput, Tool
+from .. import _shared
+from ._extract import parked, random
+
+
+class MinimumVolumeSimplex(Tool):
+    """Spectra of materials that are pure in no pixel: the corners of the smallest simplex around the scene.
+
+    A simplex is shrunk around the cloud of pixels, with a price on every pixel that it leaves outside. Its corners are
+    computed, so they belong to no pixel; where a material is always mixed they come nearer to it than any pixel does.
+    They may turn negative, and a few odd pixels pull them outwards: lower TAU then.
+
+    It reads the raster twice, in bounded memory."""
+
+    id = "sisal"
+    label = "Minimum-volume simplex (SISAL)"
+    group = Group.ENDMEMBERS
+    tags = ("endmember extraction", "no pure pixels", "minimum volume", "simplex", "SISAL")
+    citation = ("Bioucas-Dias, A variable splitting augmented Lagrangian approach to linear spectral unmixing, "
+                "WHISPERS 2009")
+
+    image, count, seed, bands = _shared.INPUT, _shared.COUNT, _shared.SEED, _shared.BANDS
+    tau = Real("TAU", "Price of negative abundances", default=1.0, minimum=1e-6, maximum=1e6, advanced=True,
+               help="Weight of what lies outside the simplex, above 0. High values hold all pixels inside, odd ones "
+                    "too; lower it (0.1 and less) for noisy scenes. The default 1 is the author's.")
+    iterations = Integer("ITERATIONS", "Iterations", default=80, minimum=1, maximum=10000, advanced=True,
+                         help="Steps of the minimisation, 1 to 10,000. The default 80 is the author's.")
+    endmembers = SpectraOutput("ENDMEMBERS", "Endmembers", optional=False, help="Layer with one computed spectrum per "
+                               "feature (name, profile, source), without a place. Rename the materials in its "
+                               "attribute table.")
+    report = _shared.REPORT
+    example = {"INPUT": "scene", "COUNT": 3}
+
+    def run(self, job):
+        import numpy as np
+
+        from ...algorithms.endmembers.simplex import reduction
+        from ...algorithms.endmembers.sisal import sisal_corners
+        from ...algorithms.pixels import moments
+        from ...engine.spectra import of_scene
+        scene, count = job.scene(self.image), job.value(self.count)
+        job.passes(2)
+        pixels = scene.pixels(progress=job.progress)
+        axes = reduction(moments(pixels), count)
+        with parked(pixels, axes.apply) as reduced:
+            found = sisal_corners(reduced, count, random(job), job.value(self.tau), job.value(self.iterations))
+        M = axes.restore(found.corners)
+        source = f"{_shared.raster_name(scene)}, computed by SISAL"
+        spectra = of_scene(scene, M, _shared.numbered(count), [source] * count)
+        job.say("{share} % of the pixels lie outside the simplex.", share=f"{100 * found.outside:.2f}")
+        if not found.converged:
+            job.warn("The simplex was still changing after {count} iterations. Give more.", count=found.iterations)
+        negative = [name for name, column in zip(spectra.names, M.T) if column.min() < 0 < column.max()]
+        if negative:
+            job.warn("Computed spectra are negative in some bands: {names}. Odd pixels may pull the simplex outwards: "
+                     "lower TAU, or ask for another number of endmembers.", names=", ".join(negative))
+        job.give_spectra(self.endmembers, spectra, scene)
+        report = job.report(self.report)
+        if report:
+            report.numbers(Endmembers=count, Pixels=pixels.count, Iterations=found.iterations,
+                           Converged=found.converged, Percent_of_pixels_outside=100 * found.outside)
+            report.spectra(spectra)
+            report.curve(range(len(found.costs)), np.array(found.costs), "Cost", "Iteration",
+                         "-log |det Q| + tau sum of hinges")
+            job.give_report(self.report, report)
