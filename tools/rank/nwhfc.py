@@ -1,0 +1,32 @@
+"""The tool `nwhfc`."""
+
+from ...engine.declare import Group, Tool
+from .. import _shared
+from .hfc import PFA, give
+
+
+class WhitenedVirtualDimensionality(Tool):
+    """Number of spectrally distinct signals in a scene (NWHFC): HFC after dividing each band by its noise.
+
+    The noise of every band is estimated from the other bands, so that a noisy band does not count as a material, as
+    it does in HFC. Many weak or similar materials are missed.
+
+    It reads the raster once, in bounded memory. A scene without noise cannot be whitened: use HFC or HySime there."""
+
+    id = "nwhfc"
+    label = "Number of endmembers (NWHFC)"
+    group = Group.RANK
+    tags = ("rank", "virtual dimensionality", "number of endmembers", "NWHFC", "noise whitening")
+    citation = ("Chang and Du, Estimation of number of spectrally distinct signal sources in hyperspectral imagery, "
+                "IEEE TGRS 42(3), 2004")
+
+    image, pfa, bands = _shared.INPUT, PFA, _shared.BANDS
+    rank, report = _shared.RANK, _shared.REPORT
+    example = {"INPUT": "scene"}
+
+    def run(self, job):
+        from ...algorithms.pixels import moments
+        from ...algorithms.prepare.noise import regression_noise
+        from ...algorithms.rank.hfc import nwhfc
+        found = moments(job.scene(self.image).pixels(progress=job.progress))
+        give(self, job, nwhfc(found, regression_noise(found), job.value(self.pfa)), found.N)
