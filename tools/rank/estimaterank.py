@@ -34,9 +34,10 @@ class EstimateRank(Tool):
     group = Group.RANK
     tags = ("rank", "virtual dimensionality", "number of endmembers", "HySime", "NWHFC", "comparison")
     citation = ("Bioucas-Dias and Nascimento, IEEE TGRS 46(8), 2008 (HySime); Chang and Du, IEEE TGRS 42(3), 2004 "
-                "(HFC, NWHFC); Abdelgawad, Cheung and Yan, Remote Sensing 16(5), 2024 (incremental QR, and the comparison); "
-                "Ambikapathi et al., IEEE TGRS 51(5), 2013 (GENE); Guerra et al., IEEE TGRS 53(12), 2015 (FUN); Zare "
-                "and Gader, IEEE GRSL 4(3), 2007 (SPICE); Wax and Kailath, IEEE Trans. ASSP 33(2), 1985 (AIC, MDL)")
+                "(HFC, NWHFC); Abdelgawad, Cheung and Yan, Remote Sensing 16(5), 2024 (incremental QR, and the "
+                "comparison); Ambikapathi et al., IEEE TGRS 51(5), 2013 (GENE); Guerra et al., IEEE TGRS 53(12), 2015 "
+                "(FUN); Zare and Gader, IEEE GRSL 4(3), 2007 (SPICE); Wax and Kailath, IEEE Trans. ASSP 33(2), 1985 "
+                "(AIC, MDL)")
 
     image = _shared.INPUT
     hysime = _flag("HYSIME", "HySime", True, "directions with more signal than noise.")
