@@ -175,10 +175,16 @@ def _tie(F):
 
 
 def log_volumes(vertices):
-    """Logarithm of |det| of each simplex in `vertices` (runs, P, P): its volume up to a constant, -inf where flat."""
-    return np.linalg.slogdet(vertices)[1]
+    """
+    Logarithm of the volume of each simplex in `vertices` (runs, d, P), up to a constant; -inf where it is flat.
+
+    The P - 1 edges from the first vertex span it: |det| of a square matrix, by QR of one that is not.
+    """
+    R = np.linalg.qr(vertices[:, :, 1:] - vertices[:, :, :1], mode="r")
+    with np.errstate(divide="ignore"):
+        return np.log(np.abs(np.diagonal(R, axis1=1, axis2=2))).sum(axis=1)
 
 
 def largest_run(vertices):
-    """The run in `vertices` (runs, P, P) whose simplex is largest; the first of equals."""
+    """The run in `vertices` (runs, d, P) whose simplex is largest; the first of equals."""
     return int(log_volumes(vertices).argmax())

@@ -59,10 +59,11 @@ class Projection:
 
     def apply(self, Y):
         """
-        Coordinates X (P, n) of pixels `Y` (L, n).
+        Coordinates X of pixels `Y` (L, n).
 
-        Projective: x / (x^T u) with x = U^T y and u its mean; a pixel with x^T u <= 1e-6 u^T u, too dark to have a
-        direction, becomes zero and is never chosen. Otherwise U^T (y - mean), and a last row of ones to be lifted.
+        Projective: (P + 1, n), x / (x^T u) with x = U^T y and u its mean, and a last row x^T u; a pixel with x^T u <=
+        1e-6 u^T u, too dark to have a direction, becomes zero and is never chosen. Otherwise (P, n), U^T (y - mean) and
+        a last row of ones to be lifted.
         """
         Y = np.asarray(Y, dtype=np.float64)
         if not self.projective:
@@ -70,7 +71,7 @@ class Projection:
         x, u = self.U.T @ Y, self.U.T @ self.mean
         scale = u @ x
         bright = scale > DARK * (u @ u)
-        return np.where(bright, x / np.where(bright, scale, 1.0), 0.0)
+        return np.vstack([np.where(bright, x / np.where(bright, scale, 1.0), 0.0), scale])
 
     def denoise(self, Y):
         """Pixels `Y` (L, n) projected onto the signal subspace, or the affine one around the mean."""
@@ -166,15 +167,15 @@ def vca_select(X, P, rng, affine=False, restarts=1):
 
     Parameters
     ----------
-    X : ndarray (P, N), or a stream of (P, n) blocks that can be gone through more than once (P + 1 times)
+    X : ndarray, or a stream of blocks, that can be gone through more than once (P + 1 times)
         From `Projection.apply`.
     P : int
     rng : numpy.random.Generator
     affine : bool
         The last row of X is a row of ones, to be lifted to the largest norm of the other rows.
     restarts : int
-        Runs to choose from: the one whose vertices have the largest |det|, the volume of their simplex up to a factor
-        (they all lie in one hyperplane). They share the passes; the first is the run of `restarts=1`.
+        Runs to choose from: the one whose vertices span the simplex of largest volume, with the brightness that
+        they have in the scene. They share the passes; the first is the run of `restarts=1`.
 
     Returns
     -------
@@ -183,7 +184,9 @@ def vca_select(X, P, rng, affine=False, restarts=1):
 
     Notes
     -----
-    Directions are drawn Gaussian, the same in every direction; the authors draw them uniform on [0, 1]^P.
+    Directions are drawn Gaussian, the same in every direction; the authors draw them uniform on [0, 1]^P. Restarts are
+    not the authors'. Their volumes are not those of the projective coordinates, where the noise of dark pixels spans
+    the largest simplex.
     """
     indices, vertices = vca_runs(X, P, rng, restarts, affine)
     return indices[largest_run(vertices)]
@@ -197,7 +200,8 @@ def vca_runs(X, P, rng, runs, affine=False):
     -------
     indices : ndarray of int (runs, P)
     vertices : ndarray (runs, P, P)
-        Their coordinates, one in each column.
+        Their coordinates, one in each column: as they are in `X`, times the last row where the projection was
+        projective.
     """
     lift = np.ones(P)
     if affine:
@@ -205,15 +209,17 @@ def vca_runs(X, P, rng, runs, affine=False):
     W = rng.standard_normal((runs, P, P))
     B = np.zeros((runs, P, P))
     B[:, -1, 0] = 1.0
-    indices = np.empty((runs, P), dtype=np.intp)
+    indices, scale = np.empty((runs, P), dtype=np.intp), np.ones((runs, 1, P))
     for i in range(P):
         w = W[:, i, :, None]
         f = (w - B @ (np.linalg.pinv(B) @ w))[:, :, 0]
         f /= np.linalg.norm(f, axis=1, keepdims=True)
-        found = farthest(X, f * lift)
+        found = farthest(X, f * lift if affine else np.column_stack([f, np.zeros(runs)]))
         indices[:, i] = found.indices
-        B[:, :, i] = found.vertices.T * lift
-    return indices, B / lift[:, None]
+        B[:, :, i] = found.vertices[:P].T * lift
+        if not affine:
+            scale[:, 0, i] = found.vertices[P]
+    return indices, B * scale / lift[:, None]
 
 
 def _decibel(signal, noise):
