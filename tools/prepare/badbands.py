@@ -228,23 +228,39 @@ class Bands:
                        row["correlation"], row["stripes"], row["why"]) for row in self.rows() if row["bad"]])
 
     def _plot(self, report, values, caption, ylabel, limit=None):
+        """A curve over the bands as they come in the file, broken at gaps and where a detector begins anew."""
         import numpy as np
         import plotly.graph_objects as go
+
+        from ...engine.spectra import GAP
         x = np.arange(1.0, self.count + 1) if self.wavelengths is None else self.wavelengths
-        order = np.argsort(x, kind="stable")
-        x, values = x[order], np.asarray(values, dtype=float)[order]
-        bad = np.array([bool(self.why[band]) for band in order])
-        figure = go.Figure(go.Scatter(x=x.tolist(), y=values.tolist(), mode="lines+markers", showlegend=False,
-                                      marker=dict(size=4, color=np.where(bad, "#d55e00", "#0072b2").tolist()),
-                                      line=dict(color="#0072b2", width=1)))
-        edges = np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])
-        starts = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int)])) == 1)
-        for start in starts:
-            end = start + int(np.argmin(np.append(bad[start:], False)))
-            figure.add_vrect(x0=edges[start], x1=edges[end], fillcolor="#d55e00", opacity=0.18, line_width=0)
+        bad = np.array([bool(reasons) for reasons in self.why])
+        steps = np.diff(x)
+        reach = GAP * np.median(np.abs(steps))
+        breaks = np.flatnonzero((steps < 0) | (steps > reach)) + 1
+        figure = go.Figure()
+        figure.add_scatter(x=np.insert(x, breaks, np.nan), y=np.insert(np.asarray(values, dtype=float), breaks, np.nan),
+                           mode="lines+markers", showlegend=False, line=dict(color="#0072b2", width=1),
+                           marker=dict(size=4, color=np.insert(np.where(bad, "#d55e00", "#0072b2"), breaks, "#0072b2")))
+        for low, high in shaded(x, bad, reach):
+            figure.add_vrect(x0=low, x1=high, fillcolor="#d55e00", opacity=0.18, line_width=0)
         if limit is not None:
             figure.add_hline(y=limit, line_dash="dash", line_color="#777")
         figure.update_layout(xaxis_title="Band" if self.wavelengths is None else "Wavelength (nm)", yaxis_title=ylabel)
         report.heading(caption)
         report.plot(figure)
         report.paragraph("Shaded: bad bands." + (" Dashed: the limit." if limit is not None else ""))
+
+
+def shaded(x, bad, reach):
+    """Ranges of `x` around runs of bad bands: half way to the next good band, at most half of `reach`."""
+    import numpy as np
+    order = np.argsort(x, kind="stable")
+    x, bad = x[order], bad[order]
+    edges = np.append(bad.astype(int), 0) - np.insert(bad.astype(int), 0, 0)
+    found = []
+    for start, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1):
+        before = x[start] - x[start - 1] if start else reach
+        after = x[end + 1] - x[end] if end + 1 < len(x) else reach
+        found.append((float(x[start] - min(before, reach) / 2), float(x[end] + min(after, reach) / 2)))
+    return found

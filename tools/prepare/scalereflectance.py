@@ -55,11 +55,12 @@ class ScaleReflectance(Tool):
                 more=f"{10 * bright / factor:.3g}", higher=f"{10 * factor:g}", less=f"{bright / factor / 10:.3g}")
         outside = self._write(job, scene, factor)
         if outside:
-            job.say("{share} of the values are outside 0 to 1{done}.", share=f"{outside:.3%}",
+            job.say("{share} of the values are outside 0 to 1{done}.", share=f"{100 * outside:.2g} %",
                     done=" and were clipped" if job.value(self.clip) else "")
         report = job.report(self.report)
         if report:
-            report.numbers(Factor=factor, Brightest_band_99th_percentile=bright / factor, Outside_0_to_1=outside)
+            report.numbers(Factor=f"{factor:.10g}", Brightest_band_99th_percentile=bright / factor,
+                           Values_outside_0_to_1=f"{outside:.2%}")
             report.paragraph(f"The factor is {how}. Divided by {factor / 10:g} instead, the bright pixels would have "
                              f"the reflectance {10 * bright / factor:.3g}; by {10 * factor:g}, "
                              f"{bright / factor / 10:.3g}.")
