@@ -26,7 +26,8 @@ SEED = 0
 BANDS, PIXELS, SUBSET, REPEATS = 200, 65536, 500, 5
 SNR = 30
 ENVIRONMENT = ROOT / ".cache" / "pysptools-venv"
-PACKAGES = ["pysptools==0.15.0", "cvxopt==1.3.3", "numpy==1.26.4", "scikit-learn==1.4.2", "matplotlib==3.8.4"]
+PACKAGES = ["pysptools==0.15.0", "cvxopt==1.3.3", "numpy==1.26.4", "scipy==1.10.1", "scikit-learn==1.4.2",
+            "matplotlib==3.8.4"]   # its N-FINDR needs determinants that later scipy has not
 CHILD = """
 import json, sys, time
 import numpy as np
@@ -86,17 +87,23 @@ def scipy_loop(Y, M):
     return np.column_stack([nnls(augmented, np.append(y, weight))[0] for y in Y.T])
 
 
-def pysptools(Y, M):
-    """Seconds and abundances of pysptools' FCLS, run in an environment of its own as it needs an older numpy."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not (ENVIRONMENT / "ready").exists():
+def python():
+    """The Python of pysptools' own environment: it needs an older numpy."""
+    found = ENVIRONMENT / "bin" / "python"
+    ready, wanted = ENVIRONMENT / "ready", "\n".join(PACKAGES)
+    if not ready.exists() or ready.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *PACKAGES], check=True)
-        (ENVIRONMENT / "ready").touch()
+        subprocess.run([str(found), "-m", "pip", "install", "-q", *PACKAGES], check=True)
+        ready.write_text(wanted)
+    return found
+
+
+def pysptools(Y, M):
+    """Seconds and abundances of pysptools' FCLS."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data.npz"
         np.savez(data, pixels=Y.T.astype(np.float64), endmembers=M.T)
-        run = subprocess.run([str(python), "-c", CHILD, str(data), str(REPEATS)],
+        run = subprocess.run([str(python()), "-c", CHILD, str(data), str(REPEATS)],
                              check=True, capture_output=True, text=True)
     answer = json.loads(run.stdout.splitlines()[-1])
     return answer["seconds"], np.array(answer["A"]).T

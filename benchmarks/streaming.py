@@ -78,11 +78,11 @@ def peer(path, out):
         return {"seconds": time.perf_counter() - start}
 
 
-def tool(name, path, out):
+def tool(name, path, out, **values):
     """One of our tools in the engine, with the number of times that the file was read."""
     from subpixel.engine import main, raster
     from subpixel.engine.spectra import Spectra
-    values = {"INPUT": {"path": str(path)}}
+    values = {"INPUT": {"path": str(path)}, **values}
     outputs = {}
     if name == "fcls":
         M = endmembers()
@@ -106,23 +106,23 @@ def tool(name, path, out):
         return {"seconds": seconds, "passes": pixels[0] / dataset.width / dataset.height}
 
 
-def measured(what, path):
-    """Run `what` ("peer", "idle" or a tool's id) in a process of its own."""
+def measured(what, path, script=__file__):
+    """Run `what` ("peer", "idle" or a tool's id) in a process of its own, by the `child` of a benchmark's script."""
     threads = {"OPENBLAS_NUM_THREADS": str(max(1, os.cpu_count() - 1))}  # as engine.main.leave_a_core
-    done = subprocess.run([sys.executable, __file__, what, str(path)], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, script, what, str(path)], capture_output=True, text=True,
                           env={**os.environ, **threads})
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def child(what, path):
-    """What a measured process does; its threads are the engine's."""
+def child(what, path, **values):
+    """What a measured process does, with a tool's values; its threads are the engine's."""
     import rasterio  # noqa: F401  (imports are no part of the time)
     import scipy.linalg  # noqa: F401
     from subpixel.algorithms.abundances import fcls  # noqa: F401
     out = FOLDER / f"out-{what}.tif"
-    answer = {} if what == "idle" else peer(path, out) if what == "peer" else tool(what, path, out)
+    answer = {} if what == "idle" else peer(path, out) if what == "peer" else tool(what, path, out, **values)
     # not ru_maxrss, which a process inherits from the one that started it
     status = Path("/proc/self/status").read_text()
     answer["peak"] = int(status.split("VmHWM:")[1].split()[0]) / 1024

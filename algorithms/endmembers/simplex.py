@@ -6,8 +6,8 @@ import numpy as np
 
 from .. import pixels
 
-PRODUCTS = 1 << 18   # entries of one product of directions and pixels: few enough to stay in the processor's cache
-PIXELS = 1024        # pixels of it
+PRODUCTS = 1 << 17   # entries of one product of directions and pixels: few enough to stay in the processor's cache
+DIRECTIONS = 256     # directions of it, at most
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,12 @@ def extremes(X, F):
     tie = _tie(F)
     # the smallest along f is the largest along -f
     low, high = _Largest(*F.shape), _Largest(*F.shape)
-    rows, start = max(1, PRODUCTS // PIXELS), 0
+    start = 0
     for block in pixels.blocks(X):
-        for part in pixels.blocks(block, PIXELS):
+        for part in pixels.blocks(block, PRODUCTS // min(len(F), DIRECTIONS)):
             x = part.astype(F.dtype, copy=False)
-            for first in range(0, len(F), rows):
-                S = F[first:first + rows] @ x
+            for first in range(0, len(F), DIRECTIONS):
+                S = F[first:first + DIRECTIONS] @ x
                 high.update(S, first, start, part, tie)
                 low.update(np.negative(S, out=S), first, start, part, tie)
             start += part.shape[1]
