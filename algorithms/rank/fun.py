@@ -33,7 +33,7 @@ class FUN:
     reached: bool
 
 
-def fun(Y, moments, noise=None, percentage=1.0, n_max=50, callback=None):
+def fun(Y, moments, noise=None, percentage=1.0, n_max=None, callback=None):
     """
     Number and positions of endmembers by Gram-Schmidt orthogonalisation.
 
@@ -51,8 +51,8 @@ def fun(Y, moments, noise=None, percentage=1.0, n_max=50, callback=None):
         The noise that was removed. What it leaves is expected in the residuals and taken off them.
     percentage : float
         P_f, 0 < percentage < 100.
-    n_max : int
-        At most this many endmembers, 2 <= n_max <= min(L, N).
+    n_max : int, optional
+        At most this many endmembers, 2 <= n_max <= min(L, N), which is the default.
     callback : callable(iteration, residual in percent) -> bool or None, optional
         True stops as though the limit were reached.
 
@@ -85,6 +85,7 @@ def fun(Y, moments, noise=None, percentage=1.0, n_max=50, callback=None):
     """
     L = len(moments.mean)
     most = min(L, moments.N)
+    n_max = most if n_max is None else n_max
     if not 0 < percentage < 100:
         raise ValueError(f"The percentage is {percentage:g}; it must lie between 0 and 100, as 1 does.")
     if not 2 <= n_max <= most:
