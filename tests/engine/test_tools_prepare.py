@@ -117,6 +117,11 @@ def test_real_reflectance_comes_back_to_rounding(scenes, tmp_path):
 def test_what_cannot_be_transformed_is_said(scene, components, scenes, tmp_path):
     with pytest.raises(UserError, match="does not hold the transform .* FROM scene"):
         run_tool("mnfinverse", {"INPUT": scene}, OUTPUT=tmp_path / "o.tif")
+    run_tool("mnf", {"INPUT": scene, "BANDS": [1, 2, 3]}, OUTPUT=tmp_path / "other.tif")
+    with rasterio.open(components, "r+") as file, rasterio.open(tmp_path / "other.tif") as other:
+        file.update_tags(2, **other.tags(2))
+    with pytest.raises(UserError, match="components of different scenes"):
+        run_tool("mnfinverse", {"INPUT": components}, OUTPUT=tmp_path / "o.tif")
     with pytest.raises(UserError, match="KEEP is 21, but there are only 20 components"):
         run_tool("mnfinverse", {"INPUT": components, "KEEP": 21}, OUTPUT=tmp_path / "o.tif")
     with pytest.raises(UserError, match="90 pairs of neighbouring pixels and 244 bands"):

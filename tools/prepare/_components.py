@@ -100,7 +100,11 @@ class Attached:
                 raise UserError("{path} does not hold the transform that mnf writes into its components' metadata. "
                                 "Choose a raster of components as mnf wrote it (GeoTIFF keeps the metadata), or FROM "
                                 "scene to transform a scene there and back.", path=path)
-            self.mean, self.U = unpacked(tags[MEAN]), np.stack([unpacked(unit) for unit in units], axis=1)
+            self.mean, columns = unpacked(tags[MEAN]), [unpacked(unit) for unit in units]
+            if any(len(column) != len(self.mean) for column in columns):
+                raise UserError("{path} holds components of different scenes. Choose a raster of components of one "
+                                "scene.", path=path)
+            self.U = np.stack(columns, axis=1)
             self.names = json.loads(tags[BANDS])
             self.wavelengths, self.fwhm = (np.array(json.loads(tags[name])) if name in tags else None
                                            for name in (WAVELENGTHS, FWHM))

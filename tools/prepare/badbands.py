@@ -19,7 +19,7 @@ class BadBands(Tool):
     Bands that the raster flags as bad, and those that are nodata or constant throughout, are bad in any case.
 
     The bands that remain are listed in the log, ready to be pasted as BANDS of other tools. It reads the raster twice
-    in bounded memory (not at all by wavelengths alone), and once more to write."""
+    in bounded memory, and once more to write; by wavelengths alone, only until no band looks empty."""
 
     id = "badbands"
     label = "Find bad bands"
