@@ -130,7 +130,8 @@ def sisal_corners(X, P, rng, tau=1.0, iterations=80, callback=None, most=MOST):
     Notes
     -----
     A pixel inside the simplex has no hinge, so those well inside it are left out, which changes nothing: whenever the
-    simplex found cuts off pixels that were left out, they are taken in and the minimisation goes on from there.
+    simplex found cuts off pixels that were left out, they are taken in and the minimisation goes on from there. All
+    pixels outside the simplex are held in memory; a small `tau` leaves many.
     """
     if not tau > 0:
         raise ValueError(f"tau is {tau:g}; it must be positive. 1 is the author's.")

@@ -10,7 +10,7 @@ class MinimumVolumeSimplex(Tool):
 
     A simplex is shrunk around the cloud of pixels, with a price on every pixel that it leaves outside. Its corners are
     computed, so they belong to no pixel; where a material is always mixed they come nearer to it than any pixel does.
-    They may turn negative, and a few odd pixels pull them outwards: lower TAU then.
+    Dark ones may turn negative, and a few odd pixels pull all outwards: lower TAU then, or ask for fewer endmembers.
 
     It reads the raster twice, in bounded memory."""
 
@@ -54,8 +54,8 @@ class MinimumVolumeSimplex(Tool):
             job.warn("The simplex was still changing after {count} iterations. Give more.", count=found.iterations)
         negative = [name for name, column in zip(spectra.names, M.T) if column.min() < 0 < column.max()]
         if negative:
-            job.warn("Computed spectra are negative in some bands: {names}. Odd pixels may pull the simplex outwards: "
-                     "lower TAU, or ask for another number of endmembers.", names=", ".join(negative))
+            job.warn("Computed spectra are negative in some bands: {names}. Lower TAU where odd pixels pull the "
+                     "simplex outwards, or ask for fewer endmembers.", names=", ".join(negative))
         job.give_spectra(self.endmembers, spectra, scene)
         report = job.report(self.report)
         if report:
