@@ -123,32 +123,33 @@ def between(block, classes):
 
 
 NOTES = """\
-The dark water decides first. VCA divides each pixel by its component along the mean, and pixels that are almost 0 then \
-lie anywhere: with all pixels half of its endmembers or more are dark. Removing noise by MNF makes that worse, not \
-better (in all bands 6 of 6 and 12 of 12 are dark, and tens of degrees from any class).
+The dark water decides first. VCA divides each pixel by its component along the mean, and pixels that are almost 0 \
+then lie anywhere: with all pixels half of its endmembers or more are dark. Removing noise by MNF makes that worse, \
+not better (in all bands 6 of 6 and 12 of 12 are dark, and tens of degrees from any class).
 
 With the dark pixels set apart, 12 endmembers of VCA and no bad bands, all five classes are recognised: impervious \
 surface, low vegetation, soil, tree, and water (in pixels that hold some); with the bad bands low vegetation is \
-missed. MNF then leaves VCA's angles as they are (5.7 and 5.5 degrees; with restarts 5.2 and 5.3, but two classes fewer \
-are recognised) and makes SISAL's smaller (9.8 and 6.7, with fewer recognised as well). Setting the dark pixels apart \
-came after the first figures; the limit is the one of enmap_vegetation.
+missed. MNF then leaves VCA's angles as they are (5.7 and 5.5 degrees; with restarts 5.2 and 5.3, but two classes \
+fewer are recognised) and makes SISAL's smaller (9.8 and 6.7, with fewer recognised as well). Setting the dark \
+pixels apart came after the first figures; the limit is the one of enmap_vegetation.
 
 Leaving out the bad bands lowers the mean angle in 11 of 12 cases, by 0.1 to 3.0 degrees; leaving out the weak \
-water-vapour bands besides changes it by -1.2 to +0.5, in no clear direction. Restarts narrow the spread between seeds \
-in 15 of 16 cases and lower the mean in 14. Impervious surface and low vegetation differ by 4.9 degrees only: the points \
-are 30 m pixels of a town, mixed themselves, so a class that is not found need not be the extractor's fault.
+water-vapour bands besides changes it by -1.2 to +0.5, in no clear direction. Restarts narrow the spread between \
+seeds in 15 of 16 cases and lower the mean in 14. Impervious surface and low vegetation differ by 4.9 degrees only: \
+the points are 30 m pixels of a town, mixed themselves, so a class that is not found need not be the extractor's \
+fault.
 
-Numbers are degrees between the nearest point of a class and the nearest endmember, medians over seeds 0-9; "mean" is \
-over classes and seeds, "spread" the standard deviation of the seeds' means. "Recognised": in most seeds an endmember \
-has its nearest point of all in that class, at less than {limit:g} degrees. "Dark": how many endmembers have a near \
-infrared reflectance below {water:g}, median. Class points in the block, level_2 of landcover_potsdam_point.gpkg: \
-{counts}. Angles between the class means: {between}.
+Numbers are degrees between the nearest point of a class and the nearest endmember, medians over seeds 0-9; "mean" \
+is over classes and seeds, "spread" the standard deviation of the seeds' means. "Recognised": in most seeds an \
+endmember has its nearest point of all in that class, at less than {limit:g} degrees. "Dark": how many endmembers \
+have a near infrared reflectance below {water:g}, median. Class points in the block, level_2 of \
+landcover_potsdam_point.gpkg: {counts}. Angles between the class means: {between}.
 
-Scenes: reflectance = DN / 1e4 without the six bands that hold no data. Bad bands: those in badbands' default windows, \
-and besides in its weak windows. MNF: components from differences of neighbours, the first {kept} of them kept and \
-transformed back (in all bands those {kept} have more than three times as much signal as noise). Land: without the \
-{dark} of {pixels} pixels whose near infrared reflectance is below {water:g}. Angles are over the bands that a scene \
-has, so rows with different bands are only nearly comparable.
+Scenes: reflectance = DN / 1e4 without the six bands that hold no data. Bad bands: those in badbands' default \
+windows, and besides in its weak windows. MNF: components from differences of neighbours, the first {kept} of them \
+kept and transformed back (in all bands those {kept} have more than three times as much signal as noise). Land: \
+without the {dark} of {pixels} pixels whose near infrared reflectance is below {water:g}. Angles are over the bands \
+that a scene has, so rows with different bands are only nearly comparable.
 
 `estimaterank` on all bands recommends {rank}. It says: {said}"""
 
