@@ -1,0 +1,145 @@
+"""What every blind method that needs the whole scene does: read it, iterate, write what was found."""
+
+from ...engine.declare import Group, Integer, Real, SpectraInput, SpectraOutput, Tool
+from .. import _shared
+
+NUMBERS = 12   # float64 numbers per endmember and pixel that a method holds
+
+
+def iterations(default):
+    """The parameter ITERATIONS."""
+    return Integer("ITERATIONS", "Iterations at most", default=default, minimum=1, maximum=100000, advanced=True,
+                   help=f"The run ends after so many, 1 to 100000, with a warning if it has not settled. Default "
+                        f"{default}.")
+
+
+def tolerance(default):
+    """The parameter TOLERANCE."""
+    return Real("TOLERANCE", "Tolerance", default=default, minimum=0.0, maximum=1.0, advanced=True,
+                help=f"The run ends when the cost changes by less than this share of itself, 0 to 1; 0 goes through "
+                     f"all iterations. Default {default:g}.")
+
+
+def delta(default):
+    """The parameter DELTA of a soft sum to one."""
+    return Real("DELTA", "Weight of the sum to one", default=default, minimum=0.0, maximum=1000.0, advanced=True,
+                help=f"How strictly fractions sum to one, for data divided by their maximum: larger is stricter and "
+                     f"slower, 0 to 1000. Default {default:g}.")
+
+
+class BlindTool(Tool):
+    """Endmembers and abundances found together, by alternating steps over the whole scene."""
+
+    group = Group.BLIND
+    tags = ("blind unmixing", "NMF", "nonnegative matrix factorization", "endmember extraction", "abundance")
+    image, count = _shared.INPUT, _shared.COUNT
+    initial = SpectraInput("INITIALENDMEMBERS", "Initial endmembers", raster="INPUT", optional=True, help="Layer of "
+                           "spectra to start from, as many as endmembers are asked for, in the raster's units. None: "
+                           "vertex component analysis finds them, with the random seed.")
+    bands, seed = _shared.BANDS, _shared.SEED
+    iterations, tolerance = iterations(1000), tolerance(1e-4)
+    endmembers = SpectraOutput("ENDMEMBERS", "Endmembers", optional=False, help="Layer with one spectrum per feature "
+                               "(name, profile, source), in the raster's units. They are estimated from the whole "
+                               "scene, so they have no place in it. Rename the materials in its attribute table.")
+    abundances, rmse, report = _shared.ABUNDANCES, _shared.RMSE, _shared.REPORT
+    example = {"INPUT": "scene", "COUNT": 3}
+
+    def solve(self, job, Y, P, rng, grid, **common):
+        """
+        The method, with the tool's own parameters.
+
+        Parameters
+        ----------
+        Y : ndarray (L, N)
+        P : int
+        rng : numpy.random.Generator
+        grid : dict
+            `positions` and `shape`, for methods that know neighbours.
+        common : dict
+            `initial`, `iterations`, `tolerance` and `callback`, to be passed on.
+
+        Returns
+        -------
+        BlindUnmixing
+        """
+        raise NotImplementedError(f"{type(self).__name__} names no method")
+
+    def extra(self, job, found):
+        """Give outputs that only this tool has."""
+
+    def run(self, job):
+        import numpy as np
+
+        from ...engine.memory import need
+        from ...engine.spectra import of_scene
+        scene, P, spectra = job.scene(self.image), job.value(self.count), job.spectra(self.initial)
+        initial = None if spectra is None else self._initial(job, scene, spectra, P)
+        need(scene.width * scene.height * (16 * scene.L + 8 * NUMBERS * P),
+             "Clip the raster, use fewer bands, or use a method that works block by block, such as CUR-HU.")
+        job.passes(2)
+        Y, positions = scene.everything(job.progress)
+        if not len(positions):
+            _nothing_valid(scene)
+        limit = job.value(self.iterations)
+        found = self.solve(job, Y, P, np.random.default_rng(job.value(self.seed)),
+                           dict(positions=positions, shape=(scene.height, scene.width)), initial=initial,
+                           iterations=limit, tolerance=job.value(self.tolerance),
+                           callback=lambda iteration, cost: job.progress(iteration, limit + 1))
+        job.progress(1, 1)
+        if found.converged:
+            job.say("Settled after {iterations} iterations.", iterations=found.iterations)
+        else:
+            job.warn("The cost was still changing after {iterations} iterations: allow more, or a larger tolerance.",
+                     iterations=found.iterations)
+        names = _shared.numbered(P) if spectra is None else spectra.names
+        source = f"{self.label}, {scene.path.replace(chr(92), '/').rsplit('/', 1)[-1]}"
+        self._write(job, scene, names, found.A, positions)
+        rmse = _rmse(Y, found)
+        result = of_scene(scene, found.M, names, [source] * P)
+        job.give_spectra(self.endmembers, result, scene)
+        job.give_number(self.rmse, rmse)
+        self.extra(job, found)
+        self._report(job, scene, result, found, rmse)
+
+    def _initial(self, job, scene, spectra, P):
+        from ...engine.sentences import UserError
+        if spectra.P != P:
+            raise UserError("There are {spectra} initial endmembers, but {count} endmembers are asked for. Give as "
+                            "many as that, or none.", spectra=spectra.P, count=P)
+        return spectra.to_scene(scene, job.say)
+
+    def _write(self, job, scene, names, A, positions):
+        import numpy as np
+        from rasterio.windows import Window
+        valid = np.zeros(scene.width * scene.height, dtype=bool)
+        valid[positions] = True
+        with job.raster(self.abundances, scene, names) as file:
+            file.write(Window(0, 0, scene.width, scene.height), A, valid)
+
+    def _report(self, job, scene, spectra, found, rmse):
+        report = job.report(self.report)
+        if not report:
+            return
+        report.numbers(Endmembers=spectra.P, Bands=scene.L, Pixels=found.A.shape[1], RMSE=rmse,
+                       Iterations=found.iterations, Settled=found.converged)
+        report.spectra(spectra)
+        report.heading("Fractions")
+        report.table(["Endmember", "Mean", "Standard deviation", "Used"],
+                     zip(spectra.names, found.A.mean(axis=1), found.A.std(axis=1), found.active))
+        _shared.add_composite(job, report, self.abundances, spectra.names)
+        report.curve(range(len(found.costs)), found.costs, "Cost (of data divided by their maximum)", "Iteration",
+                     "Cost", logarithmic=bool((found.costs > 0).all()))
+        job.give_report(self.report, report)
+
+
+def _rmse(Y, found):
+    """Root mean square of Y - M A, block by block."""
+    from ...algorithms.pixels import blocks
+    squares = sum(float(((block - found.M @ a) ** 2).sum()) for block, a in zip(blocks(Y), blocks(found.A)))
+    return (squares / Y.size) ** 0.5
+
+
+def _nothing_valid(scene):
+    from ...engine.sentences import UserError
+    raise UserError("{path} has no valid pixel: each is nodata in one of the {bands} used bands. Choose another "
+                    "raster, or leave out the bands with gaps.", path=scene.path, bands=scene.L)
