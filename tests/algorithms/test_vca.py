@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subpixel.algorithms.endmembers.simplex import log_volumes
-from subpixel.algorithms.endmembers.vca import vca, vca_projection, vca_select
+from subpixel.algorithms.endmembers.vca import vca, vca_projection, vca_runs, vca_select
 from subpixel.algorithms.pixels import moments
 
 
@@ -100,6 +100,17 @@ def test_restarts_keep_the_largest_simplex_and_begin_with_the_run_without(sigma)
 
     volumes = [volume(restarts) for restarts in (1, 4, 40)]
     assert volumes[0] - 1e-9 <= volumes[1] <= volumes[2] + 1e-9 and volumes[0] < volumes[2] - 0.01
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.3])
+def test_restarts_compare_simplices_as_bright_as_they_are_in_the_scene(sigma):
+    Y = scene(4, seed=11, sigma=sigma, illumination=0.5)[0]
+    projection = vca_projection(moments(Y), 4)
+    indices, vertices = vca_runs(projection.apply(Y), 4, np.random.default_rng(0), 3, not projection.projective)
+    for chosen, found in zip(indices, vertices):
+        x = projection.U.T @ (Y[:, chosen] - (0 if projection.projective else projection.mean[:, None]))
+        np.testing.assert_allclose(found[:len(x)], x)
+    assert projection.projective == (sigma < 0.1)
 
 
 def test_a_scene_of_one_spectrum_is_a_sentence():
