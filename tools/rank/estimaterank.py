@@ -24,7 +24,8 @@ class EstimateRank(Tool):
     is left out where it ran into its largest number, as that is a limit and no estimate. The others are shown and do
     not vote: incremental QR depends on its tolerance and on the order of the pixels, GENE-CH and FUN need pure pixels,
     HFC, MDL and AIC rely on a noise that real scenes do not have, SPICE depends on its sparsity. Only where none of
-    the three gives a number is it the median of the others, with a warning.
+    the three gives a number is it the median of the others, with a warning. They agree as far as they lie within a
+    fifth of it, at least 2; where no more than half of them do, a warning says so.
 
     A method that cannot work on the scene is named in a warning, and left out. The raster is read once for all
     methods that need its moments only, and once more for each of incremental QR, GENE, FUN and SPICE."""
@@ -130,8 +131,12 @@ class EstimateRank(Tool):
             job.warn("None of HySime, NWHFC and GENE-AH gave a number, so the recommended one is the median of the "
                      "others, which are less dependable. Choose HySime.")
         recommended = median(votes.values())
-        near = sum(abs(rank - recommended) <= 2 for rank in votes.values())
-        agreement = f"{near} of {len(votes)} within 2 of it, {min(votes.values())} to {max(votes.values())}"
+        reach = max(2, recommended // 5)
+        near = sum(abs(rank - recommended) <= reach for rank in votes.values())
+        agreement = f"{near} of {len(votes)} within {reach} of it, {min(votes.values())} to {max(votes.values())}"
+        if 2 * near <= len(votes):
+            job.warn("The methods disagree on the number of endmembers: {agreement}. Take {rank} for a start only, and "
+                     "look at the fractions that other numbers give.", agreement=agreement, rank=recommended)
         job.give_number(self.rank, recommended)
         _shared.warn_of_noise(job, recommended)
         job.say("{list}. Recommended: {rank} ({agreement}).",
