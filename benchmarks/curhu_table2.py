@@ -72,11 +72,12 @@ say which; the second column takes the {bands} of the highest signal-to-noise ra
 classes are labelled. Cuprite is not at hand. SPICE on 2000 pixels from 30 endmembers; GENE looks for at most {n_max}. \
 Seconds are those of the method alone on all bands; moments and noise, which most share, take {shared:.2f} s.
 
-Where ours is farther than 2 from the paper: HFC takes noise to be white, which it is not here; leaving out the worst \
-bands changes little, whitening (NWHFC) brings it nearer to the paper's. FUN's stopping rule is ours, as the paper's is \
-not established, and a few odd pixels keep it going; at 5 % it gives the paper's number. SPICE is what its Gamma makes it, and the paper does not state \
-one. IQR's published tolerances give far more on every scene we have. GENE, MDL and AIC rely on Gaussian, independent \
-noise; they are not in the paper's table."""
+Where ours is farther than 2 from the paper: HFC takes noise to be white, which it is not here; leaving out \
+the worst bands changes little, whitening (NWHFC) brings it nearer to the paper's. FUN's stopping rule is \
+ours, as the paper's is not established, and a few odd pixels keep it going; at 5 % it gives the paper's \
+number. SPICE is what its Gamma makes it, and the paper does not state one. IQR's published tolerances give \
+far more on every scene we have. GENE, MDL and AIC rely on Gaussian, independent noise; they are not in the \
+paper's table."""
 
 
 if __name__ == "__main__":
