@@ -103,6 +103,16 @@ def test_methods_that_disagree_are_a_warning(tmp_path):
     assert any("disagree" in sentence for sentence in said), said
 
 
+def test_a_method_that_cannot_work_is_left_out_with_a_warning(tmp_path):
+    rng = np.random.default_rng(6)
+    exact = rng.integers(1, 50, (L, 3)) @ rng.multinomial(9, np.ones(3) / 3, 2000).T
+    result, said = run_tool("estimaterank", {"INPUT": raster(tmp_path / "exact.tif", exact.reshape(L, 40, 50))},
+                            TABLE=tmp_path / "t.gpkg")
+    assert any("NWHFC: At least half of the bands hold no noise" in sentence for sentence in said)
+    assert "NWHFC" not in [row["method"] for row in result["tables"]["TABLE"]]
+    assert result["numbers"]["RANK"] == 3
+
+
 def test_no_method_is_a_sentence(scene):
     nothing = {name: False for name in ("HYSIME", "NWHFC", "GENEAH", "IQR")}
     with pytest.raises(UserError, match="No method is chosen"):

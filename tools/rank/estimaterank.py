@@ -80,7 +80,7 @@ class EstimateRank(Tool):
         for names, compute in self._methods(job, scene, pixels, found, noise, chosen):
             try:
                 results |= dict(zip(names, compute()))
-            except ValueError as error:
+            except (ValueError, UserError) as error:
                 job.warn("{methods}: {sentence} Left out.", methods=", ".join(names), sentence=str(error))
         if not results:
             raise UserError("None of the chosen methods can work on this scene; the warnings say why. Choose others.")
@@ -103,9 +103,9 @@ class EstimateRank(Tool):
             self.aic: lambda: aic(whitened(found, noise)),
             self.iqr: lambda: iqr((noise.denoise(part) for block in pixels for part in blocks(block)),
                                   value(self.tolerance)),
-            self.fun: lambda: fun.estimate(pixels, found, noise, 1.0, value(self.n_max)),
-            self.spice: lambda: spice.estimate(spice.sample(scene, 2000, value(self.seed), job.progress),
-                                               value(self.seed)),
+            self.fun: lambda: fun.estimate(pixels, found, noise, fun.PERCENTAGE.default, value(self.n_max)),
+            self.spice: lambda: spice.estimate(
+                spice.sample(scene, spice.MAXPIXELS.default, value(self.seed), job.progress), value(self.seed)),
         }
         hulls = {flag.label: hull for flag, hull in ((self.geneah, "affine"), (self.genech, "convex"))
                  if flag in chosen}
@@ -174,7 +174,7 @@ def add_comparison(report, ranks, votes, recommended):
 
 def add_details(report, results, found):
     """What each method read its number from."""
-    from .fun import add_fun
+    from .fun import PERCENTAGE, add_fun
     from .geneah import add_gene
     from .hfc import add_hfc
     from .hysime import add_hysime
@@ -182,7 +182,7 @@ def add_details(report, results, found):
     from .spice import add_spice
     add = {"HySime": lambda report, result: add_hysime(report, result, found.N), "HFC": add_hfc, "NWHFC": add_hfc,
            "GENE-AH": add_gene, "GENE-CH": add_gene, "MDL": add_information, "AIC": add_information,
-           "FUN": lambda report, result: add_fun(report, result, 1.0), "SPICE": add_spice}
+           "FUN": lambda report, result: add_fun(report, result, PERCENTAGE.default), "SPICE": add_spice}
     for name, result in results.items():
         if name in add:
             report.heading(name)

@@ -3,6 +3,10 @@
 from ...engine.declare import Group, Integer, Real, Tool
 from .. import _shared
 
+PERCENTAGE = Real("PERCENTAGE", "Stop below (percent)", default=1.0, minimum=1e-3, maximum=99, help="Ends where the "
+                  "largest residual of a pixel, expected noise taken off, is below this part of the root mean square "
+                  "norm of a pixel. In percent, 0.001 to 99; a smaller one gives a larger number. Default 1.")
+
 
 class FastUnmixing(Tool):
     """Number of materials in a scene and the pixels that show them (FUN): Gram-Schmidt on the brightest residuals.
@@ -21,10 +25,7 @@ class FastUnmixing(Tool):
                 "IEEE TGRS 53(12), 2015")
 
     image = _shared.INPUT
-    percentage = Real("PERCENTAGE", "Stop below (percent)", default=1.0, minimum=1e-6, maximum=99, help="Ends where "
-                      "the largest residual of a pixel, expected noise taken off, is below this part of the root mean "
-                      "square norm of a pixel. In percent, above 0 to 99; a smaller one gives a larger number. "
-                      "Default 1.")
+    percentage = PERCENTAGE
     n_max = Integer("NMAX", "Largest number considered", default=50, minimum=2, maximum=500, help="Ends there in any "
                     "case: 2 to 500, and never more than the bands in use. Default 50.")
     bands = _shared.BANDS

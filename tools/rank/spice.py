@@ -5,6 +5,10 @@ from dataclasses import replace
 from ...engine.declare import Group, Integer, Real, SpectraOutput, Tool
 from .. import _shared
 
+MAXPIXELS = Integer("MAXPIXELS", "Pixels to work on", default=2000, minimum=10, maximum=10_000_000, advanced=True,
+                    help="Size of the random sample: 10 to 10 million; all pixels where there are fewer. With more, "
+                         "the run is longer, and the sparsity weighs less. Default 2000.")
+
 
 class SparsityPromotingEndmembers(Tool):
     """Number of materials in a scene with their spectra and fractions (SPICE): too many at first, those unused dropped.
@@ -33,9 +37,7 @@ class SparsityPromotingEndmembers(Tool):
     weight = Real("WEIGHT", "Weight of the endmembers' spread", default=0.001, minimum=0, maximum=0.999, advanced=True,
                   help="How much the spectra are drawn towards each other, against fitting the pixels: 0 to 0.999, "
                        "usually 0.001 to 0.1; no unit. Default 0.001.")
-    most = Integer("MAXPIXELS", "Pixels to work on", default=2000, minimum=10, maximum=10_000_000, advanced=True,
-                   help="Size of the random sample: 10 to 10 million; all pixels where there are fewer. With more, the "
-                        "run is longer, and the sparsity weighs less. Default 2000.")
+    most = MAXPIXELS
     iterations = Integer("ITERATIONS", "Iterations at most", default=500, minimum=1, maximum=100_000, advanced=True,
                          help="Ends after so many iterations even if the cost has not settled: 1 to 100,000. "
                               "Default 500.")
@@ -60,8 +62,9 @@ class SparsityPromotingEndmembers(Tool):
                      count=len(result.costs))
         job.say("{rank} of {start} endmembers are left after {count} iterations on {pixels} pixels.", rank=result.rank,
                 start=job.value(self.start), count=len(result.costs), pixels=Y.shape[1])
+        name = scene.path.replace("\\", "/").rsplit("/", 1)[-1]
         spectra = of_scene(scene, result.M, _shared.numbered(result.rank),
-                           [f"SPICE on {scene.path}"] * result.rank)
+                           [f"SPICE on {name}"] * result.rank)
         job.give_spectra(self.endmembers, spectra, scene)
         job.give_number(self.rank, result.rank)
         if job.wants(self.abundances):
