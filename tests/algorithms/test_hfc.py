@@ -1,7 +1,10 @@
 """HFC and NWHFC: the false alarms and the ranks they promise."""
 
+import json
+
 import numpy as np
 import pytest
+from conftest import ROOT
 from spectral_scenes import L, noisy, distinct_spectra
 
 from subpixel.algorithms.pixels import moments
@@ -91,3 +94,15 @@ def test_noise_that_cannot_whiten_is_a_sentence():
         nwhfc(found, np.zeros(L))
     with pytest.raises(ValueError, match="7 bands, the pixels 60"):
         nwhfc(found, np.ones(7))
+
+
+def test_a_recorded_cell_of_the_papers_table_comes_out_again(scenes, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import curhu_table1
+    rows = json.loads((ROOT / "benchmarks" / "results" / "curhu_table1.json").read_text(encoding="utf-8"))["rows"]
+    spans = {row["method"]: [int(end) for end in row["min-max"].split()[0].split("-")] for row in rows
+             if (row["table"], row["SNR (dB)"]) == ("1", 50)}
+    M = curhu_table1.library()
+    for draw in (17, 18, 19):  # no SPICE, which takes longer
+        for method, rank in curhu_table1.ranks(M, 3, draw, "1", 50).items():
+            assert spans[method][0] <= rank <= spans[method][1], method
