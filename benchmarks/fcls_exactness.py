@@ -56,7 +56,8 @@ def by_scipy(Y, M):
     """
     FCLS as min over u >= 0 of ||(M - y 1^T) u||^2 + s (1^T u - 1)^2 with a = u / 1^T u, by scipy's NNLS.
 
-    Equivalent for every s > 0 (the argument stands in `active_set.minimise`), unlike the usual weighted row.
+    Equivalent for every s > 0, unlike the usual weighted row: for u = t a with 1^T a = 1 the cost is
+    t^2 d^2 + s (t - 1)^2 with d = ||y - M a||, whose minimum over t, s d^2 / (d^2 + s), grows with d.
     """
     P = M.shape[1]
     A = np.empty((P, Y.shape[1]))

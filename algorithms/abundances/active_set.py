@@ -35,18 +35,11 @@ def minimise(G, C, sum_to_one):
     Notes
     -----
     Termination. Exchanging all offending indices is fast but may cycle, so a pixel whose offenders have not become
-    fewer in three exchanges changes only its last one (Murty's rule, over the indices in reverse order) until they
-    have. That rule ends for the linear complementarity problem of a positive definite matrix, which NNLS is. FCLS is
-    one too: let K = (M - y 1^T)^T (M - y 1^T), s > 0, and consider NNLS with the matrix K + s 1 1^T and the target s 1,
-
-        min_{u >= 0} 1/2 (u^T K u + s (1^T u - 1)^2).
-
-    Writing u = t a with 1^T a = 1, the cost is (t^2 d^2 + s (t - 1)^2) / 2 with d = ||y - M a||; its minimum over t,
-    s d^2 / (d^2 + s) / 2, grows with d, so that a = u / 1^T u solves FCLS. The matrix is positive definite if the
-    endmembers are affinely independent: K u = 0 and 1^T u = 0 mean M u = 0, 1^T u = 0. And the pivots are the same:
-    on a passive set F the solution is u_F = t a_F, t = s / (d^2 + s) > 0, of the same sign as the a_F of the
-    sum-to-one system; the multipliers are K_GF u_F + s 1 1^T u_F - s 1 = t (K_GF a_F - d^2 1) = t lambda_G, again of
-    the same sign. Neither does F ever become empty, as some entry of an a_F that sums to one is positive.
+    fewer in three exchanges is solved by the primal active-set method instead (Lawson and Hanson): from the best
+    single endmember, the index with the most negative multiplier is let in, and where the solution on F is not
+    positive, the step towards it ends where the first index becomes zero, which leaves. Its cost falls with every
+    index let in, so no F comes back and it ends. Both need the systems to be regular: with the sum to one, K_FF is
+    bordered by ones, and K_FF v = 0, 1^T v = 0 mean M_F v = 0, which affinely independent endmembers exclude.
 
     Rounding. Signs count beyond a tolerance relative to the pixel (1e-12, ten times more whenever a pixel has not
     settled in a number of rounds that exact arithmetic rarely needs), so that a tie cannot cycle.
@@ -54,9 +47,11 @@ def minimise(G, C, sum_to_one):
     References
     ----------
     J. Kim, H. Park, Fast nonnegative matrix factorization: an active-set-like method and comparisons, SIAM J. Sci.
-    Comput. 33(6), 2011, algorithm 2 and section 3. K. G. Murty, Note on a Bard-type scheme for solving the
-    complementarity problem, Opsearch 11, 1974. D. Heinz, C.-I Chang, IEEE TGRS 39(3), 2001 (FCLS).
-    Departures: the start is the unconstrained solution instead of zero; the sum to one is in the system.
+    Comput. 33(6), 2011, algorithm 2 and section 3. C. L. Lawson, R. J. Hanson, Solving Least Squares Problems, 1974,
+    chapter 23. D. Heinz, C.-I Chang, IEEE TGRS 39(3), 2001 (FCLS).
+    Departures: the start is the unconstrained solution instead of zero; the sum to one is in the system; what cycles
+    is left to the primal method, where Kim and Park take Murty's rule, which needs hundreds of rounds for tens of
+    similar endmembers.
     """
     systems = _Systems(G, sum_to_one)
     A = np.empty(C.shape)
@@ -74,25 +69,68 @@ def _pivot(systems, C):
     scale = systems.scale(C)
     wrong = A < -TOLERANCE * scale
     pending = np.flatnonzero(wrong.any(axis=0))
-    c, scale, wrong = C.take(pending, axis=1), scale[pending], wrong.take(pending, axis=1)
+    c, wrong = C.take(pending, axis=1), wrong.take(pending, axis=1)
     passive = np.ones_like(wrong)
     fewest = np.full(pending.size, P + 1)
     exchanges = np.full(pending.size, FULL_EXCHANGES)
-    tolerance, rounds = TOLERANCE, 0
+    cycling = []
     while pending.size:
-        passive ^= _exchanged(wrong, fewest, exchanges)
+        count = np.count_nonzero(wrong, axis=0)
+        better = count < fewest
+        fewest[better] = count[better]
+        exchanges = np.where(better, FULL_EXCHANGES, exchanges - 1)
+        cycling.append(pending[exchanges < 0])
+        pending, fewest, exchanges, c, wrong, passive = _only(
+            exchanges >= 0, pending, fewest, exchanges, c, wrong, passive)
+        passive ^= wrong
         z = systems.solve(c, passive)
-        wrong = z < -tolerance * scale
+        wrong = z < -TOLERANCE * scale[pending]
         A[:, pending] = z * passive
-        unsolved = np.flatnonzero(wrong.any(axis=0))
-        pending, fewest, exchanges, scale = (x[unsolved] for x in (pending, fewest, exchanges, scale))
-        c, wrong, passive = (x.take(unsolved, axis=1) for x in (c, wrong, passive))
-        rounds += 1
-        if rounds % (20 + 5 * P) == 0:
-            tolerance *= 10
+        pending, fewest, exchanges, c, wrong, passive = _only(
+            wrong.any(axis=0), pending, fewest, exchanges, c, wrong, passive)
+    cycling = np.concatenate([*cycling, np.empty(0, dtype=np.intp)])
+    A[:, cycling] = _descend(systems, C.take(cycling, axis=1), scale[cycling])
     np.maximum(A, 0.0, out=A)
     if systems.border:
         A /= A.sum(axis=0)
+    return A
+
+
+def _only(wanted, *arrays):
+    """Arrays with one entry or column per pixel, for the wanted pixels only."""
+    kept = np.flatnonzero(wanted)
+    return tuple(array.take(kept, axis=-1) for array in arrays)
+
+
+def _descend(systems, C, scale):
+    """`minimise` by the primal active-set method, all pixels in step."""
+    P, N = C.shape
+    A, pending, c = np.empty_like(C), np.arange(N), C
+    passive = np.zeros(C.shape, dtype=bool)
+    if systems.border:
+        passive[np.argmin(np.diag(systems.G)[:, None] / 2 - C, axis=0), pending] = True
+    a = passive.astype(np.float64)
+    tolerance, rounds = TOLERANCE, 0
+    while pending.size:
+        z = systems.solve(c, passive)
+        below = z < -tolerance * scale
+        leaving = passive & below
+        ratio = np.divide(a, a - z, out=np.ones_like(a), where=leaving)
+        step = ratio.min(axis=0, initial=1.0)
+        settled = ~leaving.any(axis=0)
+        a += np.where(settled, 1.0, step) * (np.where(passive, z, 0.0) - a)
+        passive &= ~(leaving & (ratio <= step))
+        a[~passive] = 0.0
+        entering = np.where(passive, 0.0, z)
+        worst = entering.argmin(axis=0)
+        solved = settled & ~below.any(axis=0)
+        grow = np.flatnonzero(settled & ~solved)
+        passive[worst[grow], grow] = True
+        A[:, pending[solved]] = a[:, solved]
+        pending, c, scale, a, passive = _only(~solved, pending, c, scale, a, passive)
+        rounds += 1
+        if rounds % (20 + 5 * P) == 0:
+            tolerance *= 10
     return A
 
 
@@ -130,22 +168,6 @@ def kkt_residual(G, C, A, sum_to_one):
     multiplier = np.divide(g, gamma, out=np.zeros_like(g), where=gamma > 0)
     residual = np.abs(np.minimum(a, multiplier)).max(axis=0)
     return np.maximum(residual, np.abs(total - 1)) if sum_to_one else residual
-
-
-def _exchanged(wrong, fewest, exchanges):
-    """Indices that change sides (P, n): all wrong ones, or Murty's; updates `fewest` and `exchanges` (n,) in place."""
-    count = np.count_nonzero(wrong, axis=0)
-    better = count < fewest
-    exchanges[:] = np.where(better, FULL_EXCHANGES, exchanges - 1)
-    fewest[better] = count[better]
-    murty = np.flatnonzero(exchanges < 0)
-    if murty.size == 0:
-        return wrong
-    wrong = wrong.copy()
-    last = len(wrong) - 1 - np.argmax(wrong[::-1, murty], axis=0)
-    wrong[:, murty] = False
-    wrong[last, murty] = True
-    return wrong
 
 
 class _Systems:
@@ -212,13 +234,34 @@ class _Systems:
         return z
 
     def _solve_each(self, c, passive):
+        """Every pixel by itself, those with equally large passive sets as one batch of systems of that size only."""
         z = np.empty_like(c)
-        batch = max(BATCH_NUMBERS // (self.P + 1) ** 2, 1)
-        for start in range(0, c.shape[1], batch):
-            part = slice(start, start + batch)
-            right = self.right_hand_sides(c[:, part]).T[:, :, None]
-            z[:, part] = np.linalg.solve(self.matrices(passive[:, part].T), right)[:, :self.P, 0].T
+        sizes = np.count_nonzero(passive, axis=0)
+        for size in np.unique(sizes):
+            members = np.flatnonzero(sizes == size)
+            batch = max(BATCH_NUMBERS // (size + 1) ** 2, 1)
+            for start in range(0, members.size, batch):
+                part = members[start:start + batch]
+                z[:, part] = self._solve_batch(c[:, part], passive[:, part], size)
         return z
+
+    def _solve_batch(self, c, passive, size):
+        """z (P, n) where each passive set has `size` members: a_F from G_FF, the multipliers G a + nu - c from a."""
+        n = c.shape[1]
+        pixel, F = np.arange(n)[:, None], np.nonzero(passive.T)[1].reshape(n, size)
+        B = np.zeros((n, size + self.border, size + self.border))
+        B[:, :size, :size] = self.G[F[:, :, None], F[:, None, :]]
+        right = np.full((n, size + self.border, 1), self.unit)
+        right[:, :size, 0] = c[F, pixel]
+        if self.border:
+            B[:, :size, size] = B[:, size, :size] = self.unit
+        x = np.linalg.solve(B, right)[:, :, 0]
+        a = np.zeros_like(c)
+        a[F, pixel] = x[:, :size]
+        multipliers = (self.G @ a - c) / self.unit
+        if self.border:
+            multipliers += x[:, size]
+        return np.where(passive, a, multipliers)
 
     def _solve_groups(self, c, passive, sizes):
         """The groups' pixels lie side by side in `c`; column g of `passive` belongs to the next `sizes[g]` of them."""

@@ -97,7 +97,7 @@ def test_optimality_conditions_hold_for_any_number_of_endmembers(rng, P, sum_to_
         assert np.abs(A.sum(axis=0) - 1).max() <= 1e-14
 
 
-def test_murtys_rule_alone_ends_at_the_same_answer(rng, monkeypatch):
+def test_the_primal_method_alone_ends_at_the_same_answer(rng, monkeypatch):
     M = spectra(40, 8, rng)
     Y = mixtures(M, 300, rng, noise=0.5)
     expected = minimise(M.T @ M, M.T @ Y, True)
@@ -166,3 +166,13 @@ def test_the_residual_tells_wrong_answers(rng):
     assert kkt_residual(G, C, moved, True).min() > 1e-7
     assert kkt_residual(G, C, 1.01 * A, True).min() > 1e-3
     assert kkt_residual(1e8 * G, 1e8 * C, moved, True) == pytest.approx(kkt_residual(G, C, moved, True))
+
+
+def test_many_similar_endmembers_are_solved_exactly_too(rng):
+    """A library: the exchanges of block pivoting cycle here, and the primal method takes over."""
+    x = np.linspace(0, 1, 60)[:, None]
+    M = 1 + 0.3 * np.cumsum(rng.normal(0, 0.05, (60, 40)), axis=0) + 0.5 * x
+    Y = M @ rng.dirichlet(np.full(40, 0.1), 500).T + 1e-3 * rng.standard_normal((60, 500))
+    G, C = M.T @ M, M.T @ Y
+    for sum_to_one in (True, False):
+        assert kkt_residual(G, C, minimise(G, C, sum_to_one), sum_to_one).max() < 1e-10
