@@ -78,8 +78,7 @@ def kbsnmf(Y, P, rng, *, initial=None, begin_with="vca", gamma=8.0, theta=0.2, i
 
     def step(M, A):
         SA = S @ A
-        numerator, _ = _quotient_times(Y, M, SA)
-        M = M * numerator / _positive(SA.sum(axis=1) - gamma * _kurtosis_pull(M))
+        M = M * _quotient_times(Y, M, SA) / _positive(SA.sum(axis=1) - gamma * _kurtosis_pull(M))
         M = np.maximum(M, DEAD)
         if gamma:
             M /= M.std(axis=0)
@@ -130,9 +129,9 @@ def _quotients(Y, M, A):
 
 
 def _quotient_times(Y, M, A):
-    """(Y / (M A)) A^T (L, P), and nothing."""
+    """(Y / (M A)) A^T (L, P)."""
     return sum((quotient @ A[:, place].T.astype(Y.dtype)).astype(np.float64)
-               for place, _, _, quotient in _quotients(Y, M, A)), None
+               for place, _, _, quotient in _quotients(Y, M, A))
 
 
 def _times_quotient(Y, M, A):

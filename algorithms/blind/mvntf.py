@@ -30,7 +30,8 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     initial : ndarray (L, P), optional
         See `nmf.start`.
     map_rank : int, optional
-        l, the rank of each abundance map: 0.3 of the shorter side by default (19 of 64 in the paper's example).
+        l, the rank of each abundance map: 0.3 of the shorter side by default (19 of 64 in the paper's example), or
+        the largest that the number of pixels determines.
     delta : float
         Weight of the sum to one.
     iterations, tolerance, patience, callback
@@ -61,14 +62,14 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     is what must settle (five times running, as there the maps, the spectra and the fit).
     """
     rows, cols = shape
-    rank = max(1, round(0.3 * min(shape))) if map_rank is None else map_rank
+    begin = start(Y, P, rng, initial, nonnegative=True)
+    rank = max(1, min(round(0.3 * min(shape)), int(np.sqrt(rows * cols / P)))) if map_rank is None else map_rank
     if not 1 <= rank <= min(shape):
         raise ValueError(f"The maps' rank is {rank}; in a scene of {rows} x {cols} pixels it must be between 1 and "
                          f"{min(shape)}.")
     if P * rank**2 > rows * cols:
         raise ValueError(f"{P} maps of rank {rank} are not determined by {rows} x {cols} pixels. Choose a rank of at "
                          f"most {int(np.sqrt(rows * cols / P))}.")
-    begin = start(Y, P, rng, initial, nonnegative=True)
     Y, energy, valid = begin.Y, begin.energy, np.zeros(rows * cols)
     valid[positions] = 1.0
     valid = valid.reshape(shape)

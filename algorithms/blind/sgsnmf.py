@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..abundances.active_set import minimise
+from ..pixels import blocks
 from .nmf import MtY, Start, YAt, alternate, misfit, misfit_of_sums, start
-from .superpixels import angles, group_sums, superpixels
+from .superpixels import angles, group_sums, superpixels, unit_columns
 
 DECREASE = 0.01    # Lin's sigma: share of the linear decrease that a step must reach
 FACTOR = 10.0      # of one step length tried to the next
@@ -61,10 +62,9 @@ def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, co
     have an infinite one; at ||w o a|| = 0 the penalty's gradient is taken as zero.
     """
     labels = superpixels(Y, positions, shape, width, compactness)
-    count = labels.max() + 1
-    begin = _start(Y, P, rng, initial, labels, count)
+    begin = _start(Y, P, rng, initial, labels)
     Y, energy, delta2 = begin.Y, begin.energy, delta**2
-    mean = group_sums(Y.astype(np.float64), labels, count) / np.bincount(labels)
+    mean = _group_means(Y, labels)
     confidence = _confidence(Y, mean, labels, np.divmod(positions, shape[1]), compactness / width**2)
     tolerances = [None, None]
 
@@ -150,21 +150,26 @@ def projected_gradient(X, G, C, labels, tolerance, steps, penalty=None):
     return X, tolerance
 
 
-def _start(Y, P, rng, initial, labels, count):
+def _start(Y, P, rng, initial, labels):
     """VCA on the superpixels' means, where there are enough of them and none are given."""
-    if initial is None and count >= P:
-        # the floor on the initial endmembers does not hold here: a projected gradient can leave zero
-        initial = start(group_sums(np.asarray(Y, dtype=np.float64), labels, count) / np.bincount(labels), P, rng)
+    if initial is None and labels.max() + 1 >= P:
+        initial = start(_group_means(Y, labels), P, rng)
         initial = initial.M * initial.scale
     begin = start(Y, P, rng, initial)
     return Start(begin.Y, np.maximum(begin.M, 0.0), begin.A, begin.scale)
 
 
+def _group_means(X, labels):
+    """Mean columns of `X` by label, (rows, groups) float64, block by block."""
+    count = labels.max() + 1
+    return sum(group_sums(part.astype(np.float64), group[0], count) for part, group in
+               zip(blocks(X), blocks(labels[None]), strict=True)) / np.bincount(labels)
+
+
 def _confidence(Y, mean, labels, place, nearness):
     """c_n (N,) from the angle to the superpixel's mean and the distance to its centre; nearness is m / S^2."""
-    count = mean.shape[1]
-    unit, towards = (X / np.maximum(np.linalg.norm(X, axis=0), 1e-30) for X in (Y.astype(np.float64), mean))
-    place = np.stack(place).astype(np.float64)
-    centre = group_sums(place, labels, count) / np.bincount(labels)
-    apart = angles(unit, towards[:, labels]) + nearness * np.square(place - centre[:, labels]).sum(axis=0)
+    place = np.stack(place)
+    apart = nearness * np.square(place - _group_means(place, labels)[:, labels]).sum(axis=0)
+    apart += np.concatenate([angles(unit_columns(part.astype(np.float64)), unit_columns(mean)[:, group[0]])
+                             for part, group in zip(blocks(Y), blocks(labels[None]))])
     return 1 / np.sqrt(np.maximum(apart, NEAREST))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..pixels import moments
 from .l12nmf import sparse_abundances, sparseness
 from .nmf import MtY, alternate, misfit, misfit_of_sums, multiplicative_endmembers, start
 
@@ -73,7 +74,6 @@ def ssrnmf(Y, P, rng, *, initial=None, weight=None, structure=1.0, delta=5.0, it
 
 def right_singular_vectors(Y, P):
     """The P leading right singular vectors of `Y` (L, N) as rows (P, N), from the eigenvectors of Y Y^T."""
-    from ..pixels import moments
     R = moments(Y).R
     values, vectors = np.linalg.eigh(R)
     if not values[-P] > len(R) * np.finfo(float).eps * values[-1]:

@@ -57,7 +57,7 @@ def superpixels(Y, positions, shape, width=6, compactness=0.5, iterations=10):
     down, across = max(rows // width, 1), max(cols // width, 1)
     cell = np.stack([np.minimum(place[0] * down // rows, down - 1), np.minimum(place[1] * across // cols, across - 1)])
     cell = cell.astype(np.intp)
-    unit = Y / np.maximum(np.linalg.norm(Y, axis=0), 1e-30)
+    unit = unit_columns(Y)
     labels, centres = cell[0] * across + cell[1], down * across
     for _ in range(iterations):
         labels = _nearest(unit, place, cell, (down, across), *_means(unit, place, labels, centres),
@@ -71,6 +71,11 @@ def group_sums(X, labels, count):
     return np.asarray((groups.T.tocsr() @ X.T).T)
 
 
+def unit_columns(X):
+    """Columns of length one, zero where they are zero."""
+    return X / np.maximum(np.linalg.norm(X, axis=0), 1e-30)
+
+
 def angles(u, v):
     """Angles between unit columns, as the chord's, which is exact also where it is small."""
     return 2 * np.arcsin(np.minimum(np.linalg.norm(u - v, axis=0) / 2, 1.0))
@@ -80,7 +85,7 @@ def _means(unit, place, labels, count):
     """Mean direction and place of each centre; an empty one lies infinitely far away."""
     size = np.bincount(labels, minlength=count)
     spectra = group_sums(unit, labels, count)
-    spectra /= np.maximum(np.linalg.norm(spectra, axis=0), 1e-30)
+    spectra = unit_columns(spectra)
     where = np.where(size, group_sums(place, labels, count) / np.maximum(size, 1), np.inf)
     return spectra, where.astype(np.float32)
 

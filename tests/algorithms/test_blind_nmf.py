@@ -153,7 +153,7 @@ def test_refuses_what_it_cannot_unmix(name, easy):
     Y, M, _ = easy
     run, rng = EVERY[name], np.random.default_rng(0)
     with pytest.raises(ValueError, match="Ask for 2 to 40"):
-        run(Y, 41, rng, **({"map_rank": 2} if name == "mvntf" else {}))
+        run(Y, 41, rng)
     with pytest.raises(ValueError, match="dimension"):
         run(Y, 6, rng)
     with pytest.raises(ValueError, match="shape"):
