@@ -156,6 +156,8 @@ def test_refuses_what_it_cannot_unmix(name, easy):
         run(Y, 41, rng)
     with pytest.raises(ValueError, match="dimension"):
         run(Y, 6, rng)
+    with pytest.raises(ValueError, match="same spectrum"):
+        run(Y[:, :1].repeat(Y.shape[1], axis=1), P, rng)
     with pytest.raises(ValueError, match="shape"):
         run(Y, P, rng, initial=M[:, :2])
     with pytest.raises(ValueError, match="identical"):
