@@ -113,13 +113,15 @@ NOTES = (
     "and SSRNMF are not known. RMSE, equal maxima: of each endmember's share after all spectra are brought to a "
     "maximum of one. The references are so scaled (Samson's water 17 times too bright against the scene), and "
     "KbSNMF-div, which comes near its published RMSE, divides its spectra by their standard deviation: the other "
-    "published RMSEs seem to be of such shares too, save CUR-HU's own. So read, every method is at its published SAD "
-    "or better in its own measure (MVNTF if that is the plain angle; KbSNMF-div from its published start is at 0.161 "
-    "for 0.158, from VCA better), and at its RMSE save Min-vol and SGSNMF, whose published 0.0881 and 0.0949 are not "
-    "reached (0.093 and 0.114 after the search). Endmembers much better than the published ones (Min-vol, SSRNMF, "
-    "SGSNMF) come of the start, as VCA's spectra are at 0.06 already. The paper gives no Jasper Ridge; there VCA misses "
-    "the road by half a radian and l1/2-NMF and SSRNMF do not find it, Min-vol, R-CoNMF and SGSNMF do for most seeds. "
-    "Seconds in one process on a shared machine: compare their ratios.")
+    "published RMSEs seem to be of such shares too, save CUR-HU's own. That is an inference, made after looking at "
+    "three scalings (maximum, norm, standard deviation) on seed 0; of the abundances as given only MVNTF and "
+    "KbSNMF-div reach their published RMSE. So read, every method is at its published SAD or better in its own "
+    "measure (MVNTF if that is the plain angle; KbSNMF-div from its published start is at 0.161 for 0.158, from VCA "
+    "better), and at its RMSE save Min-vol and SGSNMF, whose published 0.0881 and 0.0949 are not reached (0.093 and "
+    "0.114 after the search). Endmembers much better than the published ones (Min-vol, SSRNMF, SGSNMF) come of the "
+    "start, as VCA's spectra are at 0.06 already. The paper gives no Jasper Ridge; there, on seed 0, VCA misses the "
+    "road by half a radian, l1/2-NMF and SSRNMF do not find it, and Min-vol, R-CoNMF and SGSNMF do. Seconds in one "
+    "process on a shared machine: compare their ratios.")
 
 if __name__ == "__main__":
     main()

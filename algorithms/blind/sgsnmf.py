@@ -87,7 +87,12 @@ def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, co
 
 def group_weights(M, mean):
     """w_g (P, groups) from the mean spectra (L, groups) of the superpixels."""
-    return 1 / (M.shape[1] ** 2 * minimise(M.T @ M, M.T @ mean, sum_to_one=True) + 1)
+    try:
+        h = minimise(M.T @ M, M.T @ mean, sum_to_one=True)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(f"Two of the {M.shape[1]} endmembers have become the same. Ask for fewer, or start from "
+                         f"others.") from error
+    return 1 / (M.shape[1] ** 2 * h + 1)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from subpixel.algorithms.blind.minvolnmf import minvolnmf
 from subpixel.algorithms.blind.mvntf import mvntf
 from subpixel.algorithms.blind.nmf import accelerated_gradient, onto_simplex
 from subpixel.algorithms.blind.rconmf import _SimplexADMM, rconmf
-from subpixel.algorithms.blind.sgsnmf import GroupPenalty, projected_gradient, sgsnmf
+from subpixel.algorithms.blind.sgsnmf import GroupPenalty, group_weights, projected_gradient, sgsnmf
 from subpixel.algorithms.blind.ssrnmf import ssrnmf
 from subpixel.algorithms.blind.superpixels import superpixels
 from subpixel.algorithms.check.metrics import match, rmse, sad, zscored_sad
@@ -303,6 +303,13 @@ def test_group_penalty_gradient_by_differences():
         shift[at] = step
         expected[at] = (penalty.values(A + shift).sum() - penalty.values(A - shift).sum()) / (2 * step)
     np.testing.assert_allclose(penalty.gradient(A), expected, atol=1e-8)
+
+
+def test_endmembers_that_became_the_same_are_named():
+    M = np.zeros((6, 3))
+    M[0, 0] = 1
+    with pytest.raises(ValueError, match="Two of the 3 endmembers have become the same"):
+        group_weights(M, np.ones((6, 2)))
 
 
 def test_projected_gradient_reaches_nonnegative_least_squares():
