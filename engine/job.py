@@ -3,7 +3,7 @@
 import json
 
 from .declare import BandsInput, RasterInput, Style
-from .palette import colours
+from .palette import colours, expression
 from .raster import RasterWriter, Scene
 from .sentences import ONE_BAND, UserError
 from .spectra import from_features
@@ -31,6 +31,7 @@ class Job:
     def __init__(self, tool, values, outputs, version, tell):
         self.tool, self.values, self._outputs, self._version, self._tell = tool, values, outputs, version, tell
         self._passes, self._passed, self._percent, self._scenes = 1, 0, -1, {}
+        self.warned = False
         self.result = {"numbers": {}, "rasters": {}, "spectra": {}, "tables": {}}
 
     def value(self, parameter):
@@ -98,7 +99,7 @@ class Job:
         if self.wants(output):
             self.result["spectra"][output.name] = {
                 "features": spectra.to_features(), "raster": scene.name if scene else None,
-                "names": spectra.names, "colours": colours(spectra.names)}
+                "names": spectra.names, "colours": colours(spectra.names), "colour": expression("name")}
 
     def give_table(self, output, rows):
         """Rows for a table, dictionaries of plain values with the same keys in the same order."""
@@ -157,6 +158,7 @@ class Job:
 
     def warn(self, template, **arguments):
         """Something that the user should see."""
+        self.warned = True
         self._tell({"warning": template, "arguments": arguments})
 
 

@@ -29,7 +29,7 @@ def main(arguments):
         tell({"result": run(job, tell)})
         return 0
     except Exception as error:
-        tell({**_explain(error), "traceback": traceback.format_exc()})
+        tell({**_explain(error), "traceback": "" if _is_the_users(error) else traceback.format_exc()})
         return 1
 
 
@@ -65,6 +65,14 @@ def run(job, tell):
         work = Job(tool, values, outputs, job.get("version", ""), tell)
         tool.run(work)
     return work.result
+
+
+def _is_the_users(error):
+    """Whether an error is one that the user can mend, raised with its sentence by the engine or an algorithm."""
+    from .sentences import UserError
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_here = bool(frames) and frames[-1].filename.startswith(os.path.dirname(os.path.dirname(__file__)))
+    return isinstance(error, UserError) or isinstance(error, ValueError) and raised_here
 
 
 def _explain(error):

@@ -54,8 +54,8 @@ class Report:
     def plot(self, figure, height=380):
         """A plotly figure; the first brings plotly's own script along, so that the file needs nothing else."""
         few = len(figure.data) <= FEW
-        figure.update_layout(template="plotly_white", height=height if few else max(height, 120 + 21 * len(figure.data)),
-                             margin=dict(l=60, r=20, t=30, b=50),
+        height = height if few else max(height, 120 + 21 * len(figure.data))
+        figure.update_layout(template="plotly_white", height=height, margin=dict(l=60, r=20, t=30, b=50),
                              legend=dict(orientation="h", y=1, yanchor="bottom") if few else dict(orientation="v"))
         self._parts.append(figure.to_html(full_html=False, include_plotlyjs=not self._scripted,
                                           config={"displaylogo": False}))
@@ -64,13 +64,9 @@ class Report:
     def spectra(self, spectra, caption="Endmember spectra"):
         """The spectra as lines in their colours, broken where bands are missing."""
         figure = go.Figure()
-        order = np.argsort(spectra.x, kind="stable")
-        x = spectra.x[order].astype(float)
-        steps = np.diff(x)
-        gaps = np.flatnonzero(steps > GAP * np.median(steps)) + 1 if len(steps) else []
         for name, column, colour in zip(spectra.names, spectra.M.T, colours(spectra.names)):
-            figure.add_scatter(x=np.insert(x, gaps, np.nan), y=np.insert(column[order], gaps, np.nan),
-                               name=name, mode="lines", line=dict(color=colour))
+            x, y = broken(spectra.x, column)
+            figure.add_scatter(x=x, y=y, name=name, mode="lines", line=dict(color=colour))
         figure.update_layout(xaxis_title="Wavelength (nm)" if spectra.wavelengths else "Band",
                              yaxis_title="Value (raster's units)")
         self.heading(caption)
@@ -82,6 +78,8 @@ class Report:
         if mark is not None:
             figure.add_vline(x=mark, line_dash="dash", line_color="#e6550d", annotation_text=str(mark))
         figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel, yaxis_type="log" if logarithmic else "linear")
+        if logarithmic:
+            figure.update_yaxes(dtick=1, exponentformat="power")
         self.heading(caption)
         self.plot(figure)
 
@@ -103,6 +101,15 @@ class Report:
                 f"<style>{STYLE}</style></head><body><h1>{html.escape(self.title)}</h1>"
                 f'<p class="by">{html.escape(self.about)}</p>' + "\n".join(self._parts) +
                 f'<h2>How this was made</h2><table class="run">{facts}</table></body></html>')
+
+
+def broken(x, y):
+    """A curve in the order of `x`, with a break wherever wavelengths are missing."""
+    order = np.argsort(x, kind="stable")
+    x, y = np.asarray(x, dtype=float)[order], np.asarray(y, dtype=float)[order]
+    steps = np.diff(x)
+    gaps = np.flatnonzero(steps > GAP * np.median(steps)) + 1 if len(steps) else []
+    return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
 
 
 def text(value):

@@ -32,7 +32,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
     def __init__(self, tool):
         super().__init__()
         self._tool = tool
-        self._rasters, self._read = {}, set()
+        self._rasters, self._paths = {}, {}
 
     # what QGIS shows
 
@@ -81,6 +81,12 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return not trouble, trouble
 
     def checkParameterValues(self, parameters, context):
+        for parameter in self._tool.parameters():
+            given = parameters.get(parameter.name)
+            if isinstance(parameter, declare.Choice) and given is not None and given not in parameter.options \
+                    and not hasattr(given, "asExpression"):
+                return False, tr("{label} is {value}; it must be one of: {options}.").format(
+                    label=tr(parameter.label), value=given, options=", ".join(parameter.options))
         passed, reason = super().checkParameterValues(parameters, context)
         for output in self.destinationParameterDefinitions():
             if passed and parameters.get(output.name()):
@@ -111,37 +117,42 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                         "{label}: {value} cannot be read as a raster. Choose a raster layer or file.").format(
                             label=tr(parameter.label), value=parameters.get(parameter.name)))
                 self._rasters[parameter.name] = RasterSource(parameter.name, layer)
-                self._read.add(layer.source())
+                self._paths[parameter.name] = layer.source()
             elif isinstance(parameter, (declare.SpectraInput, declare.FeaturesInput)):
                 layer = self.parameterAsVectorLayer(parameters, parameter.name, context)
-                self._read.add(layer.source().split("|")[0] if layer else "")
+                self._paths[parameter.name] = layer.source() if layer else ""
             elif isinstance(parameter, declare.FileInput):
-                self._read.add(reader.plain(parameter) or "")
+                self._paths[parameter.name] = reader.plain(parameter) or ""
         return True
 
     # the run
 
     def processAlgorithm(self, parameters, context, feedback):
+        trouble = engine_python.trouble(self._tool.requires)  # not every way to a run asks canExecute() first
+        if trouble:
+            raise QgsProcessingException(trouble)
         targets = self._targets(parameters, context)
         with Staging() as staging:
             outputs = {output.name: str(staging.place(targets[output.name], isinstance(output, LAYERS)))
                        for output in self._tool.outputs() if output.name in targets}
             result = self._run(self._values(parameters, context, staging, feedback), outputs, staging, feedback)
             if result is None:
+                feedback.pushInfo(tr("Cancelled: nothing was written."))
                 return {}
             self._finish(result, outputs, context)
             if feedback.isCanceled():
                 return {}
             staging.deliver()
         for name in [*result["rasters"], *result["spectra"]]:
-            styles.style_on_loading(targets[name], context, above=name in result["spectra"])
+            label = tr(next(output.label for output in self._tool.outputs() if output.name == name))
+            styles.style_on_loading(targets[name], context, f"{label} ({self._tool.id})", name in result["spectra"])
         return {output.name: result["numbers"].get(output.name) if isinstance(output, declare.NumberOutput)
                 else targets.get(output.name) for output in self._tool.outputs()}
 
     def _targets(self, parameters, context):
         """Where each output that is wanted goes, by name. No two are the same, and none is an input."""
         targets, layers = {}, {}
-        inputs = {Path(path).resolve() for path in self._read if path}
+        inputs = {Path(path.split("|")[0]).resolve() for path in self._paths.values() if path}
         for output in self._tool.outputs():
             if isinstance(output, declare.NumberOutput):
                 continue
@@ -158,8 +169,9 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             place = path.with_suffix("") if isinstance(output, LAYERS) else path
             if place in layers:
                 raise QgsProcessingException(tr(
-                    "The outputs {first} and {second} have the same name {path}. Choose another for one of "
-                    "them.").format(first=layers[place], second=tr(output.label), path=place.name))
+                    "The outputs {first} and {second} have the same name {path}, so they would share files beside "
+                    "them, such as {path}.qml. Choose another for one of them.").format(
+                        first=layers[place], second=tr(output.label), path=place.name))
             layers[place] = tr(output.label)
             targets[output.name] = target
         return targets
@@ -173,7 +185,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 values[parameter.name] = raster and raster.handed_over(staging.work, feedback)
             elif isinstance(parameter, declare.SpectraInput):
                 source = self._source(reader, parameter, parameters)
-                values[parameter.name] = source and spectra_features(source, feedback)
+                values[parameter.name] = source and {**spectra_features(source, feedback),
+                                                     "source": self._paths.get(parameter.name, "")}
             elif isinstance(parameter, declare.FeaturesInput):
                 source = self._source(reader, parameter, parameters)
                 values[parameter.name] = source and located_features(source, self._crs(parameter.raster), context,

@@ -89,7 +89,8 @@ class _Answers:
             self._feedback.pushDebugInfo(log)
         if self._error:
             sentence = spoken(self._error["error"], self._error["arguments"])
-            self._feedback.pushDebugInfo(self._error.get("traceback", ""))
+            if self._error.get("traceback"):
+                self._feedback.pushDebugInfo(self._error["traceback"])
             if "unreadable" in self._error:
                 raise UnreadableInput(self._error["unreadable"], sentence)
             raise QgsProcessingException(sentence)

@@ -37,9 +37,11 @@ def own_interpreter():
 
 
 def named():
-    """The interpreter that the user named, by the environment variable or in the settings; None where none is."""
+    """The interpreter, or its environment's folder, that the user named by variable or setting; None where none is."""
     name = os.environ.get(VARIABLE) or ProcessingConfig.getSetting(SETTING)
-    return Path(name) if name else None
+    if not name:
+        return None
+    return executable_in(Path(name)) if Path(name).is_dir() else Path(name)
 
 
 def find():
@@ -95,10 +97,15 @@ def trouble(packages):
         return tr("Subpixel's engine does not start: {python} is no Python that runs. Set the environment variable "
                   "SUBPIXEL_PYTHON, or Settings > Options > Processing > Providers > Subpixel, to a Python that has: "
                   "{packages}.").format(python=python, packages=", ".join(packages))
+    requirements = ROOT / ("requirements-deep.txt" if lacking and "torch" in lacking else "requirements.txt")
+    if lacking and python == own_interpreter():
+        return tr("Subpixel's engine needs {packages}, which QGIS's own Python lacks. Make an environment for it, "
+                  "outside QGIS: python3 -m venv FOLDER, then FOLDER/bin/python -m pip install -r \"{requirements}\" "
+                  "(on Windows FOLDER\\Scripts\\python). Name the folder in Settings > Options > Processing > "
+                  "Providers > Subpixel, or in the environment variable SUBPIXEL_PYTHON.").format(
+                      packages=", ".join(lacking), requirements=requirements)
     if lacking:
         return tr("Subpixel's engine ({python}) lacks: {packages}. Install what requirements.txt names into that "
                   "Python ({python} -m pip install -r \"{requirements}\"), or set SUBPIXEL_PYTHON to one that has "
-                  "it.").format(python=python, packages=", ".join(lacking),
-                                requirements=ROOT / ("requirements-deep.txt" if "torch" in lacking
-                                                     else "requirements.txt"))
+                  "it.").format(python=python, packages=", ".join(lacking), requirements=requirements)
     return ""

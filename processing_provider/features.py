@@ -14,7 +14,7 @@ def spectra_features(source, feedback):
     own = {}
     for name in ("name", "profile", "profiles", "source", "fid"):
         own[name] = next((field for field in fields if field.lower() == name), None)
-    if own["name"] is None:
+    if own["name"] is None and (own["profile"] or own["profiles"]):
         feedback.pushWarning(tr("The layer {layer} has no field `name`: its spectra are numbered.").format(
             layer=source.sourceName()))
     others = [field for field in fields if field not in own.values()]

@@ -13,6 +13,12 @@ ICON = str(ROOT / "icon.svg")
 class ShippedModel(QgsProcessingModelAlgorithm):
     """A model among the tools: QGIS would show its id as its label, and its group apart from theirs."""
 
+    def createInstance(self):
+        copy = ShippedModel()
+        copy.loadVariant(self.toVariant())
+        copy.setProvider(self.provider())
+        return copy
+
     def displayName(self):
         return tr(self.helpContent().get("TITLE", self.name()))
 

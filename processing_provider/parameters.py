@@ -22,7 +22,9 @@ def definition(parameter):
 
 
 def help_of(parameter):
-    """A parameter's help, with the meaning of each option where QGIS shows only the value that scripts use."""
+    """A parameter's help, with what its kind has in common: the meaning of options, how to use a selection."""
+    if isinstance(parameter, (declare.SpectraInput, declare.FeaturesInput)):
+        return f"{tr(parameter.help)} {tr('To use a selection only, tick Selected features only.')}"
     if not isinstance(parameter, declare.Choice):
         return tr(parameter.help)
     meanings = "; ".join(f"{value}: {tr(words)}" for value, words in parameter.options.items())

@@ -1,9 +1,10 @@
 """How layers look: a renderer for each kind of output, kept as a `.qml` beside the file for whoever opens it."""
 
-from qgis.core import (QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement, QgsMarkerSymbol,
-                       QgsMultiBandColorRenderer, QgsPalettedRasterRenderer, QgsPalLayerSettings,
-                       QgsProcessingLayerPostProcessorInterface, QgsRasterLayer, QgsRasterShader, QgsRendererCategory,
-                       QgsSingleBandPseudoColorRenderer, QgsStyle, QgsTextBufferSettings, QgsTextFormat,
+from qgis.core import (QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement, QgsGradientColorRamp,
+                       QgsGradientStop, QgsMarkerSymbol, QgsMultiBandColorRenderer, QgsPalettedRasterRenderer,
+                       QgsPalLayerSettings, QgsProcessingLayerPostProcessorInterface, QgsProperty, QgsRasterLayer,
+                       QgsRasterShader, QgsRendererCategory,
+                       QgsSingleBandPseudoColorRenderer, QgsStyle, QgsSymbolLayer, QgsTextBufferSettings, QgsTextFormat,
                        QgsVectorLayer, QgsVectorLayerSimpleLabeling)
 from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QColor
@@ -24,14 +25,16 @@ class _Styler(QgsProcessingLayerPostProcessorInterface):
 _stylers = {}  # by path: QGIS keeps no reference of its own, and a styler without one does nothing
 
 
-def style_on_loading(path, context, above=False):
-    """Have the layer of this output styled where the run is going to load it, and put it above the others or not."""
+def style_on_loading(path, context, name, above=False):
+    """Have the layer of this output named and styled where the run is going to load it, and put above others or not."""
     if context.willLoadLayerOnCompletion(path):
         _stylers[path] = _Styler()
         sip.transferto(_stylers[path], None)  # the context deletes it
         details = context.layerToLoadOnCompletionDetails(path)
         details.setPostProcessor(_stylers[path])
         details.layerSortKey = int(above)
+        if not details.forceName:
+            details.name = name
 
 
 def style_raster(path, answer):
@@ -107,6 +110,8 @@ def _ramp(layer, colours, low, high):
     values = [low + (high - low) * step / steps for step in range(steps + 1)]
     function.setColorRampItemList([QgsColorRampShader.ColorRampItem(value, colour, f"{value:.3g}")
                                    for value, colour in zip(values, colours)])
+    stops = [QgsGradientStop(step / steps, colour) for step, colour in enumerate(colours[1:-1], 1)]
+    function.setSourceColorRamp(QgsGradientColorRamp(colours[0], colours[-1], False, stops))
     shader = QgsRasterShader()
     shader.setRasterShaderFunction(function)
     renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1, shader)
@@ -125,8 +130,11 @@ def style_spectra(path, answer):
         symbol = QgsMarkerSymbol.createSimple({"name": "circle", "color": colour, "size": "3.5",
                                                "outline_color": "white", "outline_width": "0.5"})
         categories.append(QgsRendererCategory(name, symbol, name))
-    # for those that the user renames later
-    other = QgsMarkerSymbol.createSimple({"name": "circle", "color": "#777777", "size": "3.5"})
+    # those that the user renames later get the colour of their new name
+    other = QgsMarkerSymbol.createSimple({"name": "circle", "size": "3.5", "outline_color": "white",
+                                          "outline_width": "0.5"})
+    other.symbolLayer(0).setDataDefinedProperty(QgsSymbolLayer.Property.FillColor,
+                                                QgsProperty.fromExpression(answer["colour"]))
     categories.append(QgsRendererCategory(None, other, tr("other")))
     layer.setRenderer(QgsCategorizedSymbolRenderer("name", categories))
     label = QgsPalLayerSettings()

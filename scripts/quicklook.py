@@ -1,8 +1,12 @@
 """Turn a colour raster into a PNG that is easy to look at, enlarged to about 600 pixels: quicklook.py SOURCE TARGET."""
 
 import sys
+import warnings
 
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 def write(source, target, size=600):

@@ -13,7 +13,7 @@ BANDS = BandsInput("BANDS", "Bands to use", optional=True, advanced=True, help="
 
 ENDMEMBERS = SpectraInput("ENDMEMBERS", "Endmembers", raster="INPUT", help="Layer of spectra (a feature each, with the "
                           "fields name and profile), in the raster's units. They are matched to the raster's bands by "
-                          "wavelength, or by number where there are no wavelengths. A selection counts as the layer.")
+                          "wavelength, or by number where there are no wavelengths.")
 
 COUNT = Integer("COUNT", "Number of endmembers", default=4, minimum=2, within_bands_of="INPUT",
                 help="How many materials to look for: at least 2, at most the number of bands. HySime estimates it.")
@@ -45,6 +45,15 @@ REPORT = ReportOutput("REPORT", "Report", create=False, help="HTML file with the
 def numbered(count, word="endmember"):
     """Names for endmembers that have none yet."""
     return [f"{word} {number}" for number in range(1, count + 1)]
+
+
+def expect_fractions(job, A):
+    """Warn, once, where the bands of what should be abundances add up to something quite different from one."""
+    import numpy as np
+    total = np.abs(A[:, ::97], dtype=np.float64).sum(axis=0).mean() if A.size else 1.0
+    if total > 5 and not job.warned:
+        job.warn("The bands add up to about {total}, and abundances add up to about 1: is this an abundance raster "
+                 "and not the image itself?", total=f"{total:.4g}")
 
 
 def add_composite(job, report, abundances, names):

@@ -26,7 +26,8 @@ def slow(qgis, tmp_path, monkeypatch, examples):
 
     from subpixel.processing_provider.algorithm import ToolAlgorithm
     monkeypatch.setenv("SUBPIXEL_PYTHON", script(
-        tmp_path / "python", f'shift; exec "{PYTHON}" "{ROOT}/tests/qgis/slow_engine.py" "$@"'))
+        tmp_path / "python", f'[ "$1" = -c ] && exec "{PYTHON}" "$@"; shift; '
+        f'exec "{PYTHON}" "{ROOT}/tests/qgis/slow_engine.py" "$@"'))
     algorithm = ToolAlgorithm(slow_engine.Slow()).create()
     folder = tmp_path / "output"
     folder.mkdir()

@@ -5,7 +5,8 @@ import contextlib
 from ...engine.declare import RasterOutput, Style, Tool
 from .. import _shared
 
-UNIT_RATIO = 20
+UNIT_RATIO = 20   # image and endmembers whose brightness differs more than this are in different units
+SAMPLE = 997      # every so many pixels of a block are looked at for that
 
 
 class UnmixingTool(Tool):
@@ -50,20 +51,23 @@ def unmix(tool, job, solve, extra=None):
     check_endmembers(M, spectra.names, sum_to_one=tool.sum_to_one)
     job.say("{bands} bands, {count} endmembers: {names}.", bands=scene.L, count=spectra.P,
             names=", ".join(spectra.names))
-    totals, sums, squares, brightness = np.zeros(5), np.zeros(spectra.P), np.zeros(spectra.P), [0.0, 0]
+    totals, sums, squares, seen_pixels = np.zeros(5), np.zeros(spectra.P), np.zeros(spectra.P), []
     wanted = {output: take for output, take in {tool.residual: lambda fit: fit.rmse, **(extra or {})}.items()
               if job.wants(output)}
 
     def block(Y, valid):
         Y = Y if valid.all() else Y[:, valid]
-        return solve(Y, M), valid, float(np.abs(Y[:, ::97], dtype=np.float64).sum()), Y[:, ::97].size
+        return solve(Y, M), valid, Y[:, ::SAMPLE].astype(np.float64)
 
     with contextlib.ExitStack() as open_files:
         def raster(output, names):
             return open_files.enter_context(job.raster(output, scene, names))
         abundances = raster(tool.abundances, spectra.names)
         others = {output: raster(output, [output.label]) for output in wanted}
-        for window, (fit, valid, size, values) in scene.map_blocks(block, progress=job.progress):
+        for window, (fit, valid, sample) in scene.map_blocks(block, progress=job.progress):
+            if sample.size and not seen_pixels:
+                _compare_units(job, sample, M)
+            seen_pixels.append(sample)
             abundances.write(window, fit.A, valid)
             for output, file in others.items():
                 file.write(window, wanted[output](fit), valid)
@@ -71,15 +75,14 @@ def unmix(tool, job, solve, extra=None):
             totals += [np.square(fit.rmse).sum(), fit.rmse.size, fit.angle[seen].sum(), seen.sum(), known.sum()]
             sums += fit.A[:, known].sum(axis=1)
             squares += np.square(fit.A[:, known]).sum(axis=1)
-            brightness[0] += size
-            brightness[1] += values
         if not totals[1]:
             _nothing_valid(scene)
-    ratio = brightness[0] / max(brightness[1], 1) / np.abs(M).mean()
-    if not 1 / UNIT_RATIO < ratio < UNIT_RATIO:
-        job.warn("The image is {ratio} times as bright as the endmembers: they seem to be in different units "
-                 "(reflectance and digital numbers, say), so the fractions mean little.", ratio=f"{ratio:.3g}")
     rmse, angle = np.sqrt(totals[0] / totals[1]), np.degrees(totals[2] / max(totals[3], 1))
+    spread = np.concatenate(seen_pixels, axis=1).std(axis=1)
+    if rmse > np.sqrt(np.square(spread).mean()) > 0:
+        job.warn("The endmembers explain the image worse than its own mean spectrum would: RMSE {rmse}, against "
+                 "{spread}. Check that they belong to this image, and their units.", rmse=f"{rmse:.4g}",
+                 spread=f"{np.sqrt(np.square(spread).mean()):.4g}")
     job.give_number(tool.rmse, float(rmse))
     job.give_number(tool.sam, float(angle))
     report = job.report(tool.report)
@@ -95,6 +98,17 @@ def unmix(tool, job, solve, extra=None):
         report.spectra(of_scene(scene, M, spectra.names))
         _shared.add_composite(job, report, tool.abundances, spectra.names)
         job.give_report(tool.report, report)
+
+
+def _compare_units(job, Y, M):
+    """Warn where pixels and endmembers are so differently bright that their units must differ."""
+    import numpy as np
+    ratio = np.abs(Y).mean() / np.abs(M).mean()
+    if not 1 / UNIT_RATIO < ratio < UNIT_RATIO:
+        image, endmembers = f"{np.abs(Y).mean():.3g}", f"{np.abs(M).mean():.3g}"
+        job.warn("The image's values are about {image}, the endmembers' about {endmembers}: they seem to be in "
+                 "different units (reflectance and digital numbers, say), so the fractions mean little. Bring one to "
+                 "the other's units first.", image=image, endmembers=endmembers)
 
 
 def _nothing_valid(scene):

@@ -30,6 +30,7 @@ class CompositeOfAbundances(Tool):
         names = scene.band_names
 
         def block(A, valid):
+            _shared.expect_fractions(job, A if valid.all() else A[:, valid])
             return composite(A if valid.all() else A[:, valid], names), valid
 
         with job.raster(self.picture, scene, ["Red", "Green", "Blue"], dtype="uint8", nodata=0,

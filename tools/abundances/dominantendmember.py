@@ -39,10 +39,14 @@ class DominantEndmember(Tool):
                             "of abundances, with one band per endmember.", bands=scene.L, most=CLASSES)
         names = scene.band_names + (["mixed"] if minimum > 0 else [])
         counts = np.zeros(len(names) + 1, dtype=np.int64)
+
+        def block(A, valid):
+            _shared.expect_fractions(job, A[:, valid])
+            return dominant(A[:, valid], minimum), valid
+
         with job.raster(self.classes, scene, [self.classes.label], dtype="uint8", nodata=0) as file:
             job.classes(self.classes, names)
-            for window, (number, valid) in scene.map_blocks(lambda A, valid: (dominant(A[:, valid], minimum), valid),
-                                                            progress=job.progress):
+            for window, (number, valid) in scene.map_blocks(block, progress=job.progress):
                 counts += np.bincount(number, minlength=len(counts))
                 file.write(window, number, valid)
         for name, count in zip(names, counts[1:]):

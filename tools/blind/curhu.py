@@ -12,7 +12,8 @@ class CURUnmixing(Tool):
     CUR-HU picks the most informative pixels of the scene as endmembers and its most informative bands, and gets the
     abundances from those bands by one small matrix. Nothing is random: the same image always gives the same result.
 
-    The number of endmembers is estimated (HySime) where it is given as 0. It needs pixels that are nearly pure."""
+    The number of endmembers is estimated (HySime) where it is given as 0. It needs pixels that are nearly pure. Its
+    abundances come from a few bands, as published; for least-squares fractions run FCLS on its endmembers."""
 
     id = "curhu"
     label = "CUR-HU blind unmixing"
@@ -50,6 +51,8 @@ class CURUnmixing(Tool):
     example = {"INPUT": "scene", "COUNT": 3}
 
     def run(self, job):
+        import numpy as np
+
         from ...algorithms.blind.curhu import curhu
         from ...algorithms.pixels import moments
         from ...engine.memory import need
@@ -72,6 +75,9 @@ class CURUnmixing(Tool):
         spectra = of_scene(scene, result.C, _shared.numbered(count),
                            [_shared.pixel_source(scene, *at) for at in positions], positions)
         rmse, mean = self._write_abundances(job, scene, result, spectra.names, found.N)
+        strength = float(np.sqrt(np.trace(found.R) / scene.L))
+        job.say("Reconstruction RMSE: {percent} % of the signal. These abundances come from a few bands; for "
+                "least-squares fractions run FCLS on these endmembers.", percent=f"{100 * rmse / strength:.1f}")
         job.give_spectra(self.endmembers, spectra, scene)
         job.give_number(self.rank, count)
         job.give_number(self.rmse, rmse)

@@ -23,9 +23,9 @@ class CompareEndmembers(Tool):
                 "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, eq. 24")
 
     endmembers = SpectraInput("ENDMEMBERS", "Endmembers", help="Layer of spectra (a feature each, with the fields name "
-                              "and profile) to be judged, in any unit. A selection counts as the layer.")
+                              "and profile) to be judged, in any unit.")
     reference = SpectraInput("REFERENCE", "Reference spectra", help="Layer of the true spectra, in any unit: angles do "
-                             "not depend on it. A selection counts as the layer.")
+                             "not depend on it.")
     match = MATCH
     sad = NumberOutput("SAD", "Mean spectral angle (radians)", help="Angle between an endmember and its reference, "
                        "averaged over the pairs: 0 is perfect, and 0.1 radians are 5.7 degrees.")

@@ -22,7 +22,7 @@ class ExportSpectra(Tool):
                 "documentation of ENVI")
 
     endmembers = SpectraInput("ENDMEMBERS", "Endmembers", help="Layer of spectra: a feature each, with the fields name "
-                              "and profile. A selection counts as the layer.")
+                              "and profile.")
     file = FileOutput("FILE", "File of spectra", extensions=("csv", "sli", "txt"), optional=False, help="Where to "
                       "write them. The extension chooses the format: .csv, .sli (ENVI, with a .hdr beside it) or .txt "
                       "(EcoSIS).")

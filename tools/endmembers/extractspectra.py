@@ -28,8 +28,7 @@ class ExtractSpectra(Tool):
                 "Sensing of Environment 115(7), 2011")
 
     image = _shared.INPUT
-    samples = FeaturesInput("SAMPLES", "Samples", help="Layer of points or polygons on the raster, in any CRS. A "
-                            "selection counts as the layer.")
+    samples = FeaturesInput("SAMPLES", "Samples", help="Layer of points or polygons on the raster, in any CRS.")
     classfield = FieldInput("CLASSFIELD", "Class field", layer="SAMPLES", optional=True, help="Field that names the "
                             "material of each sample; samples without a value are left out. None (the default): each "
                             "sample is a class of its own.")

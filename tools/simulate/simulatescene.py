@@ -27,8 +27,7 @@ class SimulateScene(Tool):
                 "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, eq. 21-22 (noise)")
 
     library = SpectraInput("ENDMEMBERS", "Spectral library", help="Layer of spectra to draw from (a feature each, with "
-                           "the fields name and profile), in any unit; the scene is in the same. A selection counts as "
-                           "the layer.")
+                           "the fields name and profile), in any unit; the scene is in the same.")
     count = Integer("COUNT", "Number of endmembers (0: all)", default=4, minimum=0, help="How many spectra are drawn, "
                     "at least 2; 0 takes all that differ enough. Default 4.")
     angle = Real("MINANGLE", "Smallest angle between endmembers (degrees)", default=10.0, minimum=0.0, maximum=90.0,
