@@ -15,11 +15,20 @@ STOPS = 11
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):
-    """Gives a layer the style beside its file: Processing loads its results without it."""
+    """Gives a layer the style beside its file, which Processing does not load, and puts points `above` the rasters."""
+
+    def __init__(self, above):
+        super().__init__()
+        self._above = above
 
     def postProcessLayer(self, layer, context, feedback):
         layer.loadDefaultStyle()
         layer.triggerRepaint()
+        node = context.project().layerTreeRoot().findLayer(layer.id()) if self._above and context.project() else None
+        if node and node.parent().children()[0] is not node:
+            group = node.parent()
+            group.insertChildNode(0, node.clone())
+            group.removeChildNode(node)
 
 
 _stylers = {}  # by path: QGIS keeps no reference of its own, and a styler without one does nothing
@@ -28,11 +37,10 @@ _stylers = {}  # by path: QGIS keeps no reference of its own, and a styler witho
 def style_on_loading(path, context, name, above=False):
     """Have the layer of this output named and styled where the run is going to load it, and put above others or not."""
     if context.willLoadLayerOnCompletion(path):
-        _stylers[path] = _Styler()
+        _stylers[path] = _Styler(above)
         sip.transferto(_stylers[path], None)  # the context deletes it
         details = context.layerToLoadOnCompletionDetails(path)
         details.setPostProcessor(_stylers[path])
-        details.layerSortKey = int(above)
         if not details.forceName:
             details.name = name
 
@@ -131,8 +139,8 @@ def style_spectra(path, answer):
                                                "outline_color": "white", "outline_width": "0.5"})
         categories.append(QgsRendererCategory(name, symbol, name))
     # those that the user renames later get the colour of their new name
-    other = QgsMarkerSymbol.createSimple({"name": "circle", "size": "3.5", "outline_color": "white",
-                                          "outline_width": "0.5"})
+    other = QgsMarkerSymbol.createSimple({"name": "circle", "color": "#777777", "size": "3.5",
+                                          "outline_color": "white", "outline_width": "0.5"})
     other.symbolLayer(0).setDataDefinedProperty(QgsSymbolLayer.Property.FillColor,
                                                 QgsProperty.fromExpression(answer["colour"]))
     categories.append(QgsRendererCategory(None, other, tr("other")))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp
 from tensorly.datasets import load_indian_pines
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -27,11 +26,6 @@ def write(target):
                        crs="EPSG:32616", transform=rasterio.Affine(PIXEL, 0, LEFT, 0, -PIXEL, TOP),
                        compress="deflate", tiled=True, blockxsize=256, blockysize=256) as raster:
         raster.write(cube.astype(np.int16))
-        # in natural colours where it is opened
-        for meaning, wavelength in ((ColorInterp.red, 660), (ColorInterp.green, 550), (ColorInterp.blue, 470)):
-            band = int(np.abs(np.asarray(centres) - wavelength).argmin())
-            raster.colorinterp = [meaning if number == band else old
-                                  for number, old in enumerate(raster.colorinterp)]
         raster.update_tags(DESCRIPTION="AVIRIS Indian Pines test site, 12 June 1992, 200 bands, digital numbers",
                            POSITION="approximate: the published array carries no georeference",
                            SOURCE="tensorly.datasets.load_indian_pines, CC BY 3.0")

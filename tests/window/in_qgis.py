@@ -83,6 +83,7 @@ def finished():
                        "features": layer.featureCount() if isinstance(layer, QgsVectorLayer) else None,
                        "bands": layer.bandCount() if isinstance(layer, QgsRasterLayer) else None}
     abundances = next(layer for name, layer in layers.items() if name == "abundances")
+    FOUND["order"] = [layer.name() for layer in QgsProject.instance().layerTreeRoot().layerOrder()]
     iface.setActiveLayer(abundances)
     iface.mapCanvas().setExtent(abundances.extent())
     iface.mapCanvas().refresh()

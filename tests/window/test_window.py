@@ -43,6 +43,7 @@ def test_dialog_runs_and_loads_styled_layers(found):
     assert abundances["valid"] and abundances["bands"] == 6 and abundances["renderer"] == "singlebandpseudocolor"
     assert endmembers["features"] == 6 and endmembers["renderer"] == "categorizedSymbol"
     assert abundances["crs"] == endmembers["crs"] == "EPSG:32616"
+    assert found["order"] == ["endmembers", "abundances", "Indian Pines"]
 
 
 def test_toolbox_holds_every_tool(found):
