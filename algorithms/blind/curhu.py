@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..endmembers.deim import deim
+from ..endmembers.deim import deim, leading, right_vectors
 from ..pixels import blocks
 from ..pixels import moments as moments_of
 from ..prepare.noise import regression_noise
@@ -136,36 +136,21 @@ def curhu(Y, P, *, moments=None, denoise=True, singular_vectors="exact", tol=1e-
 
 def _singular_vectors(Y, P, scene, D):
     """W (L, P), sigma (P,), V^T (P, N) of X = D Y: the eigenvectors of X X^T, and one pass."""
-    values, vectors = np.linalg.eigh(D @ scene.R @ D.T)
-    W, sigma = _leading(values, vectors, P, scene.N, "Ask for at most {rank}.")
-    operator = (W / sigma).T @ D
+    vectors = right_vectors(scene, P, D)
     V = np.empty((P, scene.N))
     start = 0
     for block in _parts(Y):
-        V[:, start:start + block.shape[1]] = operator @ block
+        V[:, start:start + block.shape[1]] = vectors.apply(block)
         start += block.shape[1]
-    return W, sigma, V
+    return vectors.W, vectors.sigma, V
 
 
 def _singular_vectors_by_iqr(Y, P, D, tol):
     """The same from X ~ Q R: the SVD of R by the eigenvectors of R R^T (k, k), W = Q W_R (Algorithm 2, lines 4-6)."""
     found = iqr((D @ block for block in _parts(Y)), tol, keep_R=True)
-    values, vectors = np.linalg.eigh(found.R @ found.R.T)
-    W, sigma = _leading(values, vectors, P, 1, "Ask for at most {rank}, lower the tolerance, or take exact "
-                        "singular vectors.")
+    W, sigma = leading(found.R @ found.R.T, P, way_out="Ask for at most {rank}, lower the tolerance, or take exact "
+                       "singular vectors.")
     return found.Q @ W, sigma, (W / sigma).T @ found.R
-
-
-def _leading(values, vectors, P, scale, way_out):
-    """The P leading left singular vectors and values from an eigendecomposition, if there are as many."""
-    values, vectors = values[::-1], vectors[:, ::-1]
-    rank = int(np.count_nonzero(values > len(values) * np.finfo(float).eps * values[0]))
-    if rank < 2:
-        raise ValueError("All pixels have the same spectrum up to a factor: there is nothing to unmix.")
-    if rank < P:
-        raise ValueError(f"The scene spans {rank} dimensions only, too few for {P} endmembers. "
-                         + way_out.format(rank=rank))
-    return vectors[:, :P], np.sqrt(scale * values[:P])
 
 
 def _columns_and_rows(Y, D, J, T, scene):

@@ -72,14 +72,20 @@ class RightVectors:
 
     Attributes
     ----------
+    W : ndarray (L, P)
+        Left singular vectors of X = D Y: what DEIM picks bands from.
+    sigma : ndarray (P,)
+        Singular values.
+    D : ndarray (L, L)
+        Makes X of Y: the scene without its noise, or as it is.
     T : ndarray (P, L)
         V^T = T Y.
-    D : ndarray (L, L)
-        X = D Y, the scene whose vectors they are: without its noise, or as it is.
     """
 
-    T: np.ndarray
+    W: np.ndarray
+    sigma: np.ndarray
     D: np.ndarray
+    T: np.ndarray
 
     def apply(self, Y):
         """Rows (P, n) of V^T for pixels `Y` (L, n)."""
@@ -115,12 +121,22 @@ def right_vectors(moments, P, D=None):
     L = len(moments.mean)
     check_count(P, L, moments.N)
     D = np.eye(L) if D is None else D
-    values, W = np.linalg.eigh(D @ moments.R @ D.T)
-    values, W = values[::-1], W[:, ::-1]
-    rank = int(np.count_nonzero(values > L * np.finfo(float).eps * values[0]))
+    W, sigma = leading(D @ moments.R @ D.T, P, moments.N)
+    return RightVectors(W, sigma, D, (W / sigma).T @ D)
+
+
+def leading(R, P, scale=1, way_out="Ask for at most {rank}."):
+    """
+    The P leading left singular vectors (n, P) and values (P,) of a matrix X, from R = X X^T / scale.
+
+    Raises ValueError where X spans fewer dimensions; `way_out` says what to do then.
+    """
+    values, vectors = np.linalg.eigh(R)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rank = int(np.count_nonzero(values > len(values) * np.finfo(float).eps * values[0]))
     if rank < 2:
-        raise ValueError("All pixels have the same spectrum up to a factor: there are no endmembers to tell apart.")
+        raise ValueError("All pixels have the same spectrum up to a factor: there is nothing to unmix.")
     if rank < P:
         raise ValueError(f"The scene spans {rank} dimensions only, too few for {P} endmembers. "
-                         f"Ask for at most {rank}.")
-    return RightVectors((W[:, :P] / np.sqrt(moments.N * values[:P])).T @ D, D)
+                         + way_out.format(rank=rank))
+    return vectors[:, :P], np.sqrt(scale * values[:P])
