@@ -15,7 +15,7 @@ class AkaikeCriterion(Tool):
     It reads the raster once, in bounded memory."""
 
     id = "aic"
-    label = "Number of endmembers (AIC)"
+    label = "AIC: number of endmembers"
     group = Group.RANK
     tags = ("rank", "number of endmembers", "AIC", "information criterion", "eigenvalues")
     citation = "Wax and Kailath, Detection of signals by information theoretic criteria, IEEE Trans. ASSP 33(2), 1985"

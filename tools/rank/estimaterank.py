@@ -31,7 +31,7 @@ class EstimateRank(Tool):
     methods that need its moments only, and once more for each of incremental QR, GENE, FUN and SPICE."""
 
     id = "estimaterank"
-    label = "Number of endmembers (several methods)"
+    label = "Estimate the number by several methods"
     group = Group.RANK
     tags = ("rank", "virtual dimensionality", "number of endmembers", "HySime", "NWHFC", "comparison")
     citation = ("Bioucas-Dias and Nascimento, IEEE TGRS 46(8), 2008 (HySime); Chang and Du, IEEE TGRS 42(3), 2004 "

@@ -18,7 +18,7 @@ class FastUnmixing(Tool):
     It reads the raster twice, keeps the noise-removed pixels on disk, and needs 16 bytes of memory per pixel."""
 
     id = "fun"
-    label = "Number of endmembers (FUN)"
+    label = "FUN: number of endmembers"
     group = Group.RANK
     tags = ("rank", "number of endmembers", "endmember extraction", "Gram-Schmidt", "FUN")
     citation = ("Guerra, Santos, Lopez and Sarmiento, A New Fast Algorithm for Linearly Unmixing Hyperspectral Images, "

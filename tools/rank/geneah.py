@@ -22,7 +22,7 @@ class AffineHull(Tool):
     It reads the raster twice, in bounded memory, and keeps reduced pixels on disk."""
 
     id = "geneah"
-    label = "Number of endmembers (GENE-AH)"
+    label = "GENE-AH: number of endmembers"
     group = Group.RANK
     tags = ("rank", "number of endmembers", "affine hull", "geometry", "GENE-AH")
     citation = ("Ambikapathi, Chan, Chi and Keizer, Hyperspectral Data Geometry-Based Estimation of Number of "

@@ -14,7 +14,7 @@ class ConvexHull(Tool):
     It reads the raster twice, in bounded memory, and keeps reduced pixels on disk."""
 
     id = "genech"
-    label = "Number of endmembers (GENE-CH)"
+    label = "GENE-CH: number of endmembers"
     group = Group.RANK
     tags = ("rank", "number of endmembers", "convex hull", "geometry", "GENE-CH")
     citation = ("Ambikapathi, Chan, Chi and Keizer, Hyperspectral Data Geometry-Based Estimation of Number of "

@@ -18,7 +18,7 @@ class VirtualDimensionality(Tool):
     It reads the raster once, in bounded memory."""
 
     id = "hfc"
-    label = "Number of endmembers (HFC)"
+    label = "HFC: number of endmembers"
     group = Group.RANK
     tags = ("rank", "virtual dimensionality", "number of endmembers", "HFC", "Neyman-Pearson")
     citation = ("Harsanyi, Farrand and Chang, Determining the number and identity of spectral endmembers, Proc. 9th "

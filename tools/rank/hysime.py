@@ -14,7 +14,7 @@ class SignalSubspace(Tool):
     It reads the raster once, in bounded memory."""
 
     id = "hysime"
-    label = "Number of endmembers (HySime)"
+    label = "HySime: number of endmembers"
     group = Group.RANK
     tags = ("rank", "virtual dimensionality", "number of endmembers", "signal subspace", "HySime")
     citation = "Bioucas-Dias and Nascimento, Hyperspectral Subspace Identification, IEEE TGRS 46(8), 2008"

@@ -15,7 +15,7 @@ class IncrementalQR(Tool):
     far more than the number of materials: take HySime for that, and this to compare with the publication."""
 
     id = "iqr"
-    label = "Number of endmembers (incremental QR)"
+    label = "Incremental QR: number of endmembers"
     group = Group.RANK
     tags = ("rank", "number of endmembers", "QR", "CUR-HU")
     citation = "Abdelgawad, Cheung and Yan, CUR-HU, Remote Sensing 16(5), 2024, Algorithm A1"

@@ -18,7 +18,7 @@ class MinimumDescriptionLength(Tool):
     It reads the raster once, in bounded memory."""
 
     id = "mdl"
-    label = "Number of endmembers (MDL)"
+    label = "MDL: number of endmembers"
     group = Group.RANK
     tags = ("rank", "number of endmembers", "MDL", "information criterion", "eigenvalues")
     citation = "Wax and Kailath, Detection of signals by information theoretic criteria, IEEE Trans. ASSP 33(2), 1985"

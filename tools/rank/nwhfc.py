@@ -14,7 +14,7 @@ class WhitenedVirtualDimensionality(Tool):
     It reads the raster once, in bounded memory. A scene without noise cannot be whitened: use HFC or HySime there."""
 
     id = "nwhfc"
-    label = "Number of endmembers (NWHFC)"
+    label = "NWHFC: number of endmembers"
     group = Group.RANK
     tags = ("rank", "virtual dimensionality", "number of endmembers", "NWHFC", "noise whitening")
     citation = ("Chang and Du, Estimation of number of spectrally distinct signal sources in hyperspectral imagery, "

@@ -21,7 +21,7 @@ class SparsityPromotingEndmembers(Tool):
     block."""
 
     id = "spice"
-    label = "Number of endmembers, spectra and fractions (SPICE)"
+    label = "SPICE: number, spectra and fractions"
     group = Group.RANK
     tags = ("rank", "number of endmembers", "sparsity", "blind unmixing", "SPICE")
     citation = ("Zare and Gader, Sparsity Promoting Iterated Constrained Endmember Detection in Hyperspectral Imagery, "
