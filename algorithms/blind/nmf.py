@@ -6,8 +6,8 @@ import numpy as np
 
 from ..abundances.fcls import fcls
 from ..abundances.linear_model import check_endmembers
-from ..endmembers.vca import vca_projection, vca_select
-from ..pixels import blocks, moments
+from ..endmembers.vca import vca
+from ..pixels import blocks
 
 FLOOR = 1e-4       # a multiplicative step never leaves zero: no factor starts below this
 TINY = 1e-12       # a denominator is at least this
@@ -110,7 +110,7 @@ def start(Y, P, rng, initial=None, *, nonnegative=False, draws=1):
     if nonnegative:
         np.maximum(Y, 0, out=Y)
     if initial is None:
-        M = _vca(Y, P, rng, draws)
+        M = vca(Y, P, rng, restarts=draws).E
     else:
         M = np.array(initial, dtype=np.float64) / scale
         if M.shape != (L, P):
@@ -121,21 +121,6 @@ def start(Y, P, rng, initial=None, *, nonnegative=False, draws=1):
         M = np.maximum(M, FLOOR)
     A = fcls(Y, M).A
     return Start(Y, M, np.maximum(A, FLOOR) if nonnegative else A, scale)
-
-
-def _vca(Y, P, rng, draws):
-    """VCA's endmembers, of `draws` runs those that span the largest simplex."""
-    scene = moments(Y)
-    projection = vca_projection(scene, P)
-    X = np.concatenate([projection.apply(block) for block in blocks(Y)], axis=1)
-    best, largest = None, -1.0
-    for _ in range(draws):
-        chosen = vca_select(X, P, rng, affine=not projection.projective)
-        E = projection.denoise(Y[:, chosen])
-        volume = np.linalg.svd(E[:, 1:] - E[:, :1], compute_uv=False).prod()
-        if volume > largest:
-            best, largest = E, volume
-    return best
 
 
 def alternate(step, cost, begin, *, iterations, tolerance, patience=1, callback=None):
