@@ -97,20 +97,9 @@ class Noise(Tool):
 
 
 def shift_variances(scene, progress):
-    """Noise variance of each band (L,) from differences of right neighbours; strips of whole rows lose no pair."""
+    """Noise variance of each band (L,) from differences of right neighbours."""
     import numpy as np
 
-    from ...algorithms.pixels import CHUNK
     from ...algorithms.prepare.noise import shift_difference_noise, shift_differences
-    few = max(1, CHUNK // scene.width)
-
-    def differences():
-        windows = scene.windows(rows=True)
-        for done, window in enumerate(windows, 1):
-            Y, valid = scene.read(window)
-            cube, valid = Y.reshape(scene.L, -1, scene.width), valid.reshape(-1, scene.width)
-            for row in range(0, len(valid), few):
-                yield shift_differences(cube[:, row:row + few], valid[row:row + few])
-            progress(done, len(windows))
-
-    return np.diag(shift_difference_noise(differences()))
+    return np.diag(shift_difference_noise(shift_differences(cube, valid)
+                                          for cube, valid in _shared.strips(scene, progress)))
