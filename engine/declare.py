@@ -35,6 +35,7 @@ class Style(Enum):
     SPECTRAL = "spectral"        # a hyperspectral scene in natural colours
     ERROR = "error"              # one band, from 0 upwards
     SCALING = "scaling"          # one band around 1
+    COMPONENTS = "components"    # the first three bands as red, green, blue, stretched
 
 
 @dataclass(frozen=True)

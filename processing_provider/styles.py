@@ -73,7 +73,15 @@ def _composite(layer, answer):
 
 
 def _spectral(layer, answer):
-    bands = answer.get("rgb") or [1, 1, 1]
+    return _stretched(layer, answer.get("rgb") or [1, 1, 1])
+
+
+def _components(layer, answer):
+    return _stretched(layer, [1, 2, 3] if layer.bandCount() >= 3 else [1, 1, 1])
+
+
+def _stretched(layer, bands):
+    """Three bands as red, green and blue, each from its 2nd to its 98th percentile."""
     provider = layer.dataProvider()
     renderer = QgsMultiBandColorRenderer(provider, *bands)
     for band, attach in zip(bands, (renderer.setRedContrastEnhancement, renderer.setGreenContrastEnhancement,
@@ -102,7 +110,7 @@ def _scaling(layer, answer):
 
 
 RENDERERS = {"fractions": _fractions, "dominant": _dominant, "composite": _composite, "spectral": _spectral,
-             "error": _error, "scaling": _scaling}
+             "error": _error, "scaling": _scaling, "components": _components}
 
 
 def _named_ramp(name):

@@ -18,7 +18,8 @@ TOOLS = all_tools()
 EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declare.TableOutput: "gpkg",
               declare.ReportOutput: "html"}
 RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "composite": "multibandcolor",
-             "spectral": "multibandcolor", "error": "singlebandpseudocolor", "scaling": "singlebandpseudocolor"}
+             "spectral": "multibandcolor", "error": "singlebandpseudocolor", "scaling": "singlebandpseudocolor",
+             "components": "multibandcolor"}
 
 pytestmark = pytest.mark.parametrize("id", TOOLS)
 finished = {}

@@ -35,7 +35,7 @@ class MinimumNoiseFraction(Tool):
                  help="A component counts in COMPONENTS if its signal has more than so many times the power of its "
                       "noise: 0 or more, no unit. Default 1: as much signal as noise.")
     bands = _shared.BANDS
-    output = RasterOutput("OUTPUT", "Components", style=Style.SCALING, optional=False, help="Raster with a band per "
+    output = RasterOutput("OUTPUT", "Components", style=Style.COMPONENTS, optional=False, help="Raster with a band per "
                           "component, the one with the highest ratio first, in units of noise (standard deviation 1). "
                           "Nodata is -9999.")
     components = NumberOutput("COMPONENTS", "Components above the noise", help="How many components have a "
