@@ -22,6 +22,7 @@ def bad(tmp_path_factory, examples):
     few[:, 10, 20], few[:, 15, 8] = cube[:, 10, 20], cube[:, 15, 8]
     flat = np.einsum("lp,prc->lrc", M[:, :2], fixtures.fractions()[:2])
     (folder / "notes.tif").write_text("this is no raster")
+    one = np.repeat(np.repeat(M[:, 1, None, None], fixtures.ROWS, axis=1), fixtures.COLS, axis=2)
     missing = M.copy()
     missing[3, 1] = np.nan
     return {
@@ -31,6 +32,8 @@ def bad(tmp_path_factory, examples):
         "few pixels": fixtures.raster(folder / "few.tif", few, wavelengths=fixtures.WAVELENGTHS),
         "no pixels": fixtures.raster(folder / "none.tif", np.full_like(cube, fixtures.NODATA)),
         "flat": fixtures.raster(folder / "flat.tif", flat, gdal.GDT_Float64, None),
+        "one spectrum": fixtures.raster(folder / "spectrum.tif", one, gdal.GDT_Float64, None),
+        "one shape": fixtures.raster(folder / "shape.tif", one * fixtures.fractions()[0], gdal.GDT_Float64, None),
         "no wavelengths": fixtures.raster(folder / "plain.tif", cube),
         "far": fixtures.spectra(folder / "far.gpkg", M, fixtures.NAMES, fixtures.WAVELENGTHS + 3000),
         "short": fixtures.spectra(folder / "short.gpkg", M[:30], fixtures.NAMES, None),
@@ -59,6 +62,14 @@ CASES = {
     "COUNT above the bands": ("vca", {"INPUT": "scene", "COUNT": 50}, "only 40 bands"),
     "COUNT above the rank, vca": ("vca", {"INPUT": "flat", "COUNT": 9}, "dimensions only"),
     "COUNT above the rank, curhu": ("curhu", {"INPUT": "flat", "COUNT": 9, "DENOISE": False}, "dimensions only"),
+    "COUNT above the rank, nfindr": ("nfindr", {"INPUT": "flat", "COUNT": 9}, "2 dimensions only"),
+    "one repeated spectrum": ("nfindr", {"INPUT": "one spectrum", "COUNT": 3}, "no band with information"),
+    "one spectrum, brighter and darker": ("vca", {"INPUT": "one shape", "COUNT": 3}, "same spectrum up to a factor"),
+    "one spectrum, brighter and darker, sgsnmf": ("sgsnmf", {"INPUT": "one shape", "COUNT": 3}, "same spectrum"),
+    "PFA of 0": ("hfc", {"INPUT": "scene", "PFA": 0}, "PFA"),
+    "PFA of 0.5": ("hfc", {"INPUT": "scene", "PFA": 0.5}, "PFA"),
+    "superpixels larger than the scene": ("sgsnmf", {"INPUT": "scene", "COUNT": 3, "SIZE": 25},
+                                          "larger than the scene of 24 x 32"),
     "identical endmembers": ("fcls", {**UNMIX, "ENDMEMBERS": "twins"}, "tree and wood are identical"),
     "NaN spectra": ("fcls", {**UNMIX, "ENDMEMBERS": "missing"}, "tree holds missing or infinite values"),
     "band that does not exist": ("hysime", {"INPUT": "scene", "BANDS": [1, 99]}, "99"),
@@ -69,9 +80,9 @@ CASES = {
 def test_is_a_sentence_and_leaves_nothing(case, bad, qgis_process, tmp_path):
     tool, values, words = CASES[case]
     values = {name: bad.get(value, value) if isinstance(value, str) else value for name, value in values.items()}
-    if tool not in ("hysime", "vca"):
+    if tool not in ("hfc", "hysime", "nfindr", "vca"):
         values["ABUNDANCES"] = str(tmp_path / "new folder" / "abundances.tif")
-    if tool in ("curhu", "vca"):
+    if tool in ("curhu", "nfindr", "sgsnmf", "vca"):
         values["ENDMEMBERS"] = str(tmp_path / "endmembers.gpkg")
     done = qgis_process(tool, {**values, "REPORT": str(tmp_path / "report.html")})
     assert done.returncode == 1
