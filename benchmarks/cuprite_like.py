@@ -208,21 +208,21 @@ and N-FINDR project them. CUR-HU (0.080 mixed, 0.048 pure) is behind every blind
 scene, by 0.016 at most, and the fastest of them, 3 to more than 100 times. Restarts buy little (0.077 to 0.072, \
 0.080 to 0.074) and nothing with pure pixels: the largest simplex is partly made of noise.
 
-Nobody finds nontronite in the mixed scene (best 0.100; no pixel holds more than half of it) and hardly anyone \
-sphene, the darkest (best 0.090 by KbSNMF-div, the rest 0.13 and more); nobody identifies both kaolinites there, \
-save SISAL once with spectra 0.1 away from each. Share of the runs that identify each, mixed: {in_mixed}. With pure \
-pixels: {in_pure}.
+In the mixed scene nobody comes near nontronite (best 0.100; no pixel holds much more than half of it) and hardly \
+anyone sphene, the darkest (best 0.090 by KbSNMF-div, the rest 0.13 and more); nobody identifies both kaolinites \
+there, save SISAL once with spectra 0.1 away from each. Share of the runs that identify each, mixed: {in_mixed}. \
+With pure pixels: {in_pure}.
 
-What else is not flattering: SISAL at its default tau 1, made for little noise, encloses the noise, so spectra \
-become negative; sphene's points backwards in some runs (angles above pi/2). In the mixed scene every method but \
-SISAL has a larger RMSE than equal shares of 1/12 (0.079), and knowing the spectra gives 0.065: abundances of \
-twelve so similar minerals are hardly to be had. l1/2-NMF stops after 8 iterations, near VCA, which it starts from. \
-Where VCA is good already (pure pixels), Min-vol, KbSNMF-div, R-CoNMF and SGSNMF end far behind it: it seems that \
-their penalties outweigh one pixel in 10,000, and SGSNMF starts from the means of superpixels.
+What else is not flattering: SISAL at its default tau 1 encloses the noise, so spectra become negative; sphene's \
+points backwards in some runs (angles above pi/2). In the mixed scene every method but SISAL has a larger RMSE than \
+equal shares of 1/12 (0.079), and knowing the spectra gives 0.065: abundances of twelve so similar minerals are \
+hardly to be had. l1/2-NMF stops after 8 iterations, near VCA, which it starts from. Where VCA is good already \
+(pure pixels), Min-vol, KbSNMF-div, R-CoNMF and SGSNMF end far behind it: it seems that their penalties outweigh \
+one pixel in 10,000, and SGSNMF starts from the means of superpixels.
 
 The paper's rows are of the real Cuprite, with its own references, variability and noise, in an SAD whose kind it \
-does not say: an orientation for the order of methods at most, not a target; ours are smaller because this scene is \
-exactly linear and its truth is known."""
+does not say: an orientation for the order of methods at most, not a target; ours are smaller, presumably because \
+this scene is exactly linear and measured against its own truth."""
 
 if __name__ == "__main__":
     main()
