@@ -258,6 +258,25 @@ def complaint(tool, values, facts):
     return None
 
 
+def check(parameter, value):
+    """Raise UserError where a value is no number, out of its range, or none of the options."""
+    from .sentences import UserError
+    if isinstance(parameter, (Integer, Real)):
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise UserError("{label} is {value}; it must be a number.", label=parameter.label, value=value)
+        if isinstance(parameter, Integer) and value != int(value):
+            raise UserError("{label} is {value}; it must be a whole number.", label=parameter.label, value=value)
+        if parameter.minimum is not None and value < parameter.minimum:
+            raise UserError("{label} is {value}; it must be at least {minimum}.",
+                            label=parameter.label, value=value, minimum=parameter.minimum)
+        if parameter.maximum is not None and value > parameter.maximum:
+            raise UserError("{label} is {value}; it must be at most {maximum}.",
+                            label=parameter.label, value=value, maximum=parameter.maximum)
+    elif isinstance(parameter, Choice) and value not in parameter.options:
+        raise UserError("{label} is {value}; it must be one of: {options}.", label=parameter.label,
+                        value=value, options=", ".join(parameter.options))
+
+
 def validate(tool, values):
     """
     A job's values completed with defaults and checked against the declaration.
@@ -276,19 +295,7 @@ def validate(tool, values):
             if not parameter.optional:
                 raise UserError("{label} ({name}) is missing. Give it a value.",
                                 label=parameter.label, name=parameter.name)
-        elif isinstance(parameter, (Integer, Real)):
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise UserError("{label} is {value}; it must be a number.", label=parameter.label, value=value)
-            if isinstance(parameter, Integer) and value != int(value):
-                raise UserError("{label} is {value}; it must be a whole number.", label=parameter.label, value=value)
-            if parameter.minimum is not None and value < parameter.minimum:
-                raise UserError("{label} is {value}; it must be at least {minimum}.",
-                                label=parameter.label, value=value, minimum=parameter.minimum)
-            if parameter.maximum is not None and value > parameter.maximum:
-                raise UserError("{label} is {value}; it must be at most {maximum}.",
-                                label=parameter.label, value=value, maximum=parameter.maximum)
-        elif isinstance(parameter, Choice) and value not in parameter.options:
-            raise UserError("{label} is {value}; it must be one of: {options}.", label=parameter.label,
-                            value=value, options=", ".join(parameter.options))
+        else:
+            check(parameter, value)
         complete[parameter.name] = value
     return complete

@@ -7,6 +7,7 @@ from qgis.core import QgsProcessingAlgorithm, QgsProcessingException, QgsProcess
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine import declare
+from ..engine.sentences import UserError
 from . import engine_process, engine_python, styles, vectors
 from .features import located_features, spectra_features
 from .parameters import Reader, definition, destination
@@ -83,10 +84,12 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
     def checkParameterValues(self, parameters, context):
         for parameter in self._tool.parameters():
             given = parameters.get(parameter.name)
-            if isinstance(parameter, declare.Choice) and given is not None and given not in parameter.options \
-                    and not hasattr(given, "asExpression"):
-                return False, tr("{label} is {value}; it must be one of: {options}.").format(
-                    label=tr(parameter.label), value=given, options=", ".join(parameter.options))
+            # what is spelled out, not left to QGIS's expressions: its own sentence would give no way out
+            if isinstance(given, (int, float)) or isinstance(parameter, declare.Choice) and isinstance(given, str):
+                try:
+                    declare.check(parameter, given)
+                except UserError as problem:
+                    return False, spoken(problem.sentence.template, problem.sentence.arguments)
         passed, reason = super().checkParameterValues(parameters, context)
         for output in self.destinationParameterDefinitions():
             if passed and parameters.get(output.name()):
