@@ -121,6 +121,25 @@ def test_sisal_finds_what_no_pixel_shows_and_gives_no_places(tmp_path):
     assert any("outside the simplex" in words for words in said)
 
 
+def test_sisal_names_spectra_that_are_negative_in_some_bands_and_in_all(tmp_path):
+    x, A = np.linspace(0, 1, BANDS), np.random.default_rng(0).dirichlet(np.ones(3), ROWS * COLS).T
+    M = np.column_stack([-0.05 - 0.05 * x, np.sin(6 * x), 0.3 + 0.3 * x ** 2])
+    image = raster(tmp_path / "dark.tif", (M @ A).reshape(BANDS, ROWS, COLS))
+    result, said = run_tool("sisal", {"INPUT": image, "COUNT": 3}, ENDMEMBERS=tmp_path / "e.gpkg")
+    E, names = profiles(result), [feature["name"] for feature in result["spectra"]["ENDMEMBERS"]["features"]]
+    (wholly,), (partly,) = np.flatnonzero(E.max(axis=0) < 0), np.flatnonzero((E.min(axis=0) < 0) & (E.max(axis=0) > 0))
+    assert any(f"in every band: {names[wholly]}. They are no material" in words for words in said), said
+    assert any(f"in some bands: {names[partly]}." in words for words in said)
+    assert any("leave dark pixels out" in words and "% of the pixels already lie outside" in words for words in said)
+
+
+def test_sisal_names_a_corner_of_real_water_that_is_no_material(scenes, tmp_path):
+    image = scenes / "enmap_potsdam/enmap_potsdam_block_128x64.tif"
+    result, said = run_tool("sisal", {"INPUT": image, "COUNT": 5}, ENDMEMBERS=tmp_path / "e.gpkg")
+    (wholly,) = np.flatnonzero(profiles(result).max(axis=0) < 0)
+    assert any(f"in every band: endmember {wholly + 1}." in words for words in said), said
+
+
 @pytest.mark.parametrize("tool", (*PICKING, "sisal"))
 @pytest.mark.parametrize("case", ["rank", "constant"])
 def test_a_scene_that_holds_too_little_is_a_sentence(tool, case, tmp_path):

@@ -10,7 +10,10 @@ class MinimumVolumeSimplex(Tool):
 
     A simplex is shrunk around the cloud of pixels, with a price on every pixel that it leaves outside. Its corners are
     computed, so they belong to no pixel; where a material is always mixed they come nearer to it than any pixel does.
-    Dark ones may turn negative, and a few odd pixels pull all outwards: lower TAU then, or ask for fewer endmembers.
+
+    Corners can turn negative in some bands or in all, and are then no material: where the scene holds dark water, or
+    where the cloud of pixels is so flat that its faces are ill defined. Ask for fewer endmembers, leave dark pixels
+    out, or take VCA or N-FINDR. Lowering TAU seldom mends it: it leaves more and more pixels outside.
 
     It reads the raster twice, in bounded memory."""
 
@@ -24,7 +27,8 @@ class MinimumVolumeSimplex(Tool):
     image, count, seed, bands = _shared.INPUT, _shared.COUNT, _shared.SEED, _shared.BANDS
     tau = Real("TAU", "Price of negative abundances", default=1.0, minimum=1e-6, maximum=1e6, advanced=True,
                help="Weight of what lies outside the simplex, above 0. High values hold all pixels inside, odd ones "
-                    "too; lower it (0.1 and less) for noisy scenes. The default 1 is the author's.")
+                    "too. Lower it only where a few odd pixels pull the simplex outwards, and watch the share of "
+                    "pixels left outside: at 0.001 it can be most of them. The default 1 is the author's.")
     iterations = Integer("ITERATIONS", "Iterations", default=80, minimum=1, maximum=10000, advanced=True,
                          help="Steps of the minimisation, 1 to 10,000. The default 80 is the author's.")
     endmembers = SpectraOutput("ENDMEMBERS", "Endmembers", optional=False, help="Layer with one computed spectrum per "
@@ -52,10 +56,7 @@ class MinimumVolumeSimplex(Tool):
         job.say("{share} % of the pixels lie outside the simplex.", share=f"{100 * found.outside:.2f}")
         if not found.converged:
             job.warn("The simplex was still changing after {count} iterations. Give more.", count=found.iterations)
-        negative = [name for name, column in zip(spectra.names, M.T) if column.min() < 0 < column.max()]
-        if negative:
-            job.warn("Computed spectra are negative in some bands: {names}. Lower TAU where odd pixels pull the "
-                     "simplex outwards, or ask for fewer endmembers.", names=", ".join(negative))
+        warn_of_negative(job, spectra.names, M, found.outside)
         job.give_spectra(self.endmembers, spectra, scene)
         report = job.report(self.report)
         if report:
@@ -65,3 +66,18 @@ class MinimumVolumeSimplex(Tool):
             report.curve(range(len(found.costs)), np.array(found.costs), "Cost", "Iteration",
                          "-log |det Q| + tau sum of hinges")
             job.give_report(self.report, report)
+
+
+def warn_of_negative(job, names, M, outside):
+    """Name the spectra (L, P) that are negative in some bands, and apart from them those that are so in all."""
+    wholly = [name for name, column in zip(names, M.T) if column.max() < 0]
+    partly = [name for name, column in zip(names, M.T) if column.min() < 0 <= column.max()]
+    if wholly:
+        job.warn("Computed spectra are negative in every band: {names}. They are no material: do not unmix with them.",
+                 names=", ".join(wholly))
+    if partly:
+        job.warn("Computed spectra are negative in some bands: {names}.", names=", ".join(partly))
+    if wholly or partly:
+        job.warn("Negative spectra come of dark pixels such as water, or of more corners than the cloud of pixels has. "
+                 "Ask for fewer endmembers, leave dark pixels out, or use VCA or N-FINDR. {share} % of the pixels "
+                 "already lie outside the simplex; a lower TAU leaves more.", share=f"{100 * outside:.2f}")
