@@ -77,8 +77,12 @@ def unit_columns(X):
 
 
 def angles(u, v):
-    """Angles between unit columns, as the chord's, which is exact also where it is small."""
-    return 2 * np.arcsin(np.minimum(np.linalg.norm(u - v, axis=0) / 2, 1.0))
+    """
+    Angles between unit columns, as the chord's, which is exact also where it is small; a zero column is at none to
+    another and at a right one to the rest.
+    """
+    return np.where(u.any(axis=0) != v.any(axis=0), np.pi / 2,
+                    2 * np.arcsin(np.minimum(np.linalg.norm(u - v, axis=0) / 2, 1.0)))
 
 
 def _means(unit, place, labels, count):
@@ -93,11 +97,12 @@ def _means(unit, place, labels, count):
 def _nearest(unit, place, cell, cells, spectra, where, nearness):
     """The label of the nearest of nine centres for every pixel."""
     best, label = np.full(unit.shape[1], np.inf), np.zeros(unit.shape[1], dtype=np.intp)
+    dark, empty = ~unit.any(axis=0), ~spectra.any(axis=0)
     for step in np.ndindex(3, 3):
         row, col = cell[0] + step[0] - 1, cell[1] + step[1] - 1
         inside = (row >= 0) & (row < cells[0]) & (col >= 0) & (col < cells[1])
         centre = np.where(inside, row * cells[1] + col, 0)
-        cosine = np.einsum("ln,ln->n", unit, spectra[:, centre])
+        cosine = np.einsum("ln,ln->n", unit, spectra[:, centre]) + (dark & empty[centre])
         distance = (np.arccos(np.clip(cosine, -1, 1))
                     + nearness**2 * np.square(place - where[:, centre]).sum(axis=0))
         better = inside & (distance < best)
@@ -129,9 +134,8 @@ def _connected(unit, positions, shape, labels, smallest):
         if size[piece] >= smallest or not neighbours[piece]:
             continue
         around = sorted(neighbours[piece])
-        host = around[int(np.argmax(spectra[:, piece] @ spectra[:, around]
-                                    / np.linalg.norm(spectra[:, around], axis=0)))]
-        joined[joined == piece] = host
+        host = around[int(np.argmin(angles(unit_columns(spectra[:, [piece]]), unit_columns(spectra[:, around]))))]
+        joined[piece] = host
         size[host] += size[piece]
         spectra[:, host] += spectra[:, piece]
         size[piece] = smallest
@@ -140,4 +144,9 @@ def _connected(unit, positions, shape, labels, smallest):
             if other != host:
                 neighbours[other].add(host)
                 neighbours[host].add(other)
+    while True:  # a host may itself have joined another: follow to the last, in doubled strides
+        beyond = joined[joined]
+        if np.array_equal(beyond, joined):
+            break
+        joined = beyond
     return np.unique(joined[labels], return_inverse=True)[1].ravel()

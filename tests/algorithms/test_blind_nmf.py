@@ -16,7 +16,7 @@ from subpixel.algorithms.blind.nmf import accelerated_gradient, onto_simplex
 from subpixel.algorithms.blind.rconmf import _SimplexADMM, rconmf
 from subpixel.algorithms.blind.sgsnmf import GroupPenalty, group_weights, projected_gradient, sgsnmf
 from subpixel.algorithms.blind.ssrnmf import ssrnmf
-from subpixel.algorithms.blind.superpixels import superpixels
+from subpixel.algorithms.blind.superpixels import _connected, angles, superpixels
 from subpixel.algorithms.check.metrics import match, rmse, sad, zscored_sad
 from subpixel.algorithms.simulate.scene import add_noise
 
@@ -346,6 +346,29 @@ def test_superpixels_are_connected_and_leave_gaps_out(easy):
     whole = np.full(ROWS * COLS, -1)
     whole[positions] = labels
     assert all(label(whole.reshape(ROWS, COLS) == number)[1] == 1 for number in range(labels.max() + 1))
+
+
+def test_zero_spectra_make_superpixels_of_their_own():
+    rng = np.random.default_rng(0)
+    dark = np.zeros((ROWS, COLS), bool)
+    dark[:, 9:] = True
+    dark[3, 3] = True
+    Y = np.where(dark.ravel(), 0.0, spectra()[:, [1]] + 0.01 * rng.standard_normal((L, ROWS * COLS)))
+    with np.errstate(all="raise"):
+        labels = superpixels(Y, **GRID, width=4, compactness=0.1).reshape(ROWS, COLS)
+    assert not set(labels[:, 9:].ravel()) & set(labels[:, :9].ravel())
+    assert labels[3, 3] in labels[2:5, [2, 4]]
+    assert angles(np.eye(2), np.array([[0.0, 1.0], [0.0, 0.0]])) == pytest.approx(np.pi / 2)
+    assert angles(np.zeros((2, 1)), np.zeros((2, 1))) == 0
+
+
+def test_pieces_that_join_one_after_another_end_connected():
+    """A scene of noise falls into pieces of one or two pixels, whose hosts join others themselves."""
+    from scipy.ndimage import label
+    unit = np.abs(np.random.default_rng(0).standard_normal((3, 3600)))
+    joined = _connected(unit, np.arange(3600), (60, 60), np.random.default_rng(1).integers(0, 50, 3600), 9)
+    assert np.bincount(joined).min() >= 9
+    assert all(label(joined.reshape(60, 60) == number)[1] == 1 for number in range(joined.max() + 1))
 
 
 @pytest.mark.parametrize("width, sentence", [(1, "Choose at least 2"), (25, "larger than the scene of 24 x 20")])
