@@ -31,7 +31,7 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
         See `nmf.start`.
     map_rank : int, optional
         l, the rank of each abundance map: 0.3 of the shorter side by default (19 of 64 in the paper's example), or
-        the largest that the number of pixels determines.
+        the largest that the number of valid pixels determines.
     delta : float
         Weight of the sum to one.
     iterations, tolerance, patience, callback
@@ -45,7 +45,7 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     Raises
     ------
     ValueError
-        As `nmf.start`, and where P l^2 exceeds the number of pixels, beyond which the maps are not determined, or l
+        As `nmf.start`, and where P l^2 exceeds the number of valid pixels, beyond which the maps are not determined, or l
         the shorter side.
 
     Notes
@@ -63,13 +63,14 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     """
     rows, cols = shape
     begin = start(Y, P, rng, initial, nonnegative=True)
-    rank = max(1, min(round(0.3 * min(shape)), int(np.sqrt(rows * cols / P)))) if map_rank is None else map_rank
+    N = len(positions)
+    rank = max(1, min(round(0.3 * min(shape)), int(np.sqrt(N / P)))) if map_rank is None else map_rank
     if not 1 <= rank <= min(shape):
         raise ValueError(f"The maps' rank is {rank}; in a scene of {rows} x {cols} pixels it must be between 1 and "
                          f"{min(shape)}.")
-    if P * rank**2 > rows * cols:
-        raise ValueError(f"{P} maps of rank {rank} are not determined by {rows} x {cols} pixels. Choose a rank of at "
-                         f"most {int(np.sqrt(rows * cols / P))}.")
+    if P * rank**2 > N:
+        raise ValueError(f"{P} maps of rank {rank} are not determined by {N} valid pixels. Choose a rank of at most "
+                         f"{int(np.sqrt(N / P))}.")
     Y, energy, valid = begin.Y, begin.energy, np.zeros(rows * cols)
     valid[positions] = 1.0
     valid = valid.reshape(shape)
@@ -85,7 +86,7 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     def cost(K, Z, A):
         return misfit(energy, K, Z, A) + delta * misfit_of_sums(A)
 
-    factors = low_rank_maps(as_maps(begin.A), rank, rng)
+    factors = low_rank_maps(as_maps(begin.A), valid, rank, rng)
     latest = MtY(begin.M, Y)
 
     def step(C, _):
@@ -105,16 +106,25 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
                      iterations=iterations, tolerance=tolerance, patience=patience, callback=callback)
 
 
-def low_rank_maps(maps, rank, rng):
-    """Nonnegative F (P, rows, rank), H (P, cols, rank) with F H^T near the `maps` (P, rows, cols), from random ones."""
+def low_rank_maps(maps, valid, rank, rng):
+    """
+    Nonnegative F (P, rows, rank), H (P, cols, rank) from random ones, with F H^T near the `maps` (P, rows, cols) where
+    `valid` (rows, cols) is one; it is zero elsewhere.
+    """
     P, rows, cols = maps.shape
-    size = np.sqrt(np.maximum(maps.mean(axis=(1, 2)), FLOOR) / rank)[:, None, None]
+    mean = (maps * valid).sum(axis=(1, 2)) / valid.sum()
+    size = np.sqrt(np.maximum(mean, FLOOR) / rank)[:, None, None]
     F, H = (size * (0.5 + rng.random((P, side, rank))) for side in (rows, cols))
     for _ in range(INITIAL_STEPS):
-        F = F * np.matmul(maps, H) / np.maximum(np.matmul(F, np.matmul(H.transpose(0, 2, 1), H)), TINY)
-        H = H * np.matmul(maps.transpose(0, 2, 1), F) / np.maximum(
-            np.matmul(H, np.matmul(F.transpose(0, 2, 1), F)), TINY)
+        F = _nearer(F, H, maps, valid)
+        H = _nearer(H, F, maps.transpose(0, 2, 1), valid.T)
     return np.maximum(F, FLOOR), np.maximum(H, FLOOR)
+
+
+def _nearer(F, H, maps, valid):
+    """The multiplicative step for F of each map by itself."""
+    fitted = np.matmul(F, H.transpose(0, 2, 1)) * valid
+    return F * np.matmul(maps * valid, H) / np.maximum(np.matmul(fitted, H), TINY)
 
 
 def _lower(F, H, Z, K, valid, delta):

@@ -11,7 +11,7 @@ from subpixel.algorithms.blind import kbsnmf as kbsnmf_module
 from subpixel.algorithms.blind.kbsnmf import kbsnmf
 from subpixel.algorithms.blind.l12nmf import l12nmf, sparseness
 from subpixel.algorithms.blind.minvolnmf import minvolnmf
-from subpixel.algorithms.blind.mvntf import mvntf
+from subpixel.algorithms.blind.mvntf import low_rank_maps, mvntf
 from subpixel.algorithms.blind.nmf import accelerated_gradient, onto_simplex
 from subpixel.algorithms.blind.rconmf import _SimplexADMM, rconmf
 from subpixel.algorithms.blind.sgsnmf import GroupPenalty, group_weights, projected_gradient, sgsnmf
@@ -395,6 +395,25 @@ def test_mvntf_recovers_a_planted_tensor():
     found = mvntf(M @ maps, P, rng, **GRID, initial=mixed(M), map_rank=2, delta=0.0, iterations=3000, tolerance=1e-7)
     assert found.costs[-1] < 1e-3 * found.costs[0]
     assert largest_angle(M, found.M) < 1
+
+
+def test_maps_start_from_valid_pixels_alone():
+    rng = np.random.default_rng(1)
+    maps = np.matmul(rng.random((P, ROWS, 2)) ** 4, rng.random((P, 2, COLS)) ** 4)
+    valid = (rng.random((ROWS, COLS)) > 0.3).astype(float)
+    F, H = low_rank_maps(maps * valid, valid, 2, rng)
+    missed = np.abs(np.matmul(F, H.transpose(0, 2, 1)) - maps)[:, valid > 0]
+    assert missed.mean() < 0.02 * maps.mean()
+
+
+def test_rank_of_maps_is_limited_by_the_valid_pixels(easy):
+    positions = np.arange(100)
+    with pytest.raises(ValueError, match="3 maps of rank 6 are not determined by 100 valid pixels.*at most 5"):
+        mvntf(easy[0][:, positions], P, np.random.default_rng(0), positions=positions, shape=(ROWS, COLS), map_rank=6)
+    # 0.3 of the shorter side would be 6
+    found = mvntf(easy[0][:, positions], P, np.random.default_rng(0), positions=positions, shape=(ROWS, COLS),
+                  iterations=3)
+    assert found.A.shape == (P, 100)
 
 
 @pytest.mark.parametrize("rank, sentence", [(13, "at most 12"), (21, "between 1 and 20")])

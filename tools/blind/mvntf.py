@@ -22,8 +22,8 @@ class MatrixVectorNTF(_blind.BlindTool):
 
     map_rank = Integer("MAPRANK", "Rank of the maps", optional=True, minimum=1, maximum=10000, advanced=True,
                        help="How many row and column profiles make a map: at least 1; the number of endmembers times "
-                            "its square may not exceed the number of pixels. Empty: 0.3 of the scene's shorter side, "
-                            "as in the authors' example, or the largest allowed.")
+                            "its square may not exceed the number of valid pixels. Empty: 0.3 of the scene's shorter "
+                            "side, as in the authors' example, or the largest allowed.")
     delta = Real("DELTA", "Weight of the sum to one", default=0.4, minimum=0.0, maximum=1e6, advanced=True,
                  help="How strictly fractions sum to one, for data divided by their maximum: 0 or more. Default 0.4.")
     iterations, tolerance = _blind.iterations(1000), _blind.tolerance(2e-4)
