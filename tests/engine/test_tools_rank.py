@@ -99,8 +99,17 @@ def test_methods_that_disagree_are_a_warning(tmp_path):
     M = rng.uniform(0.05, 0.95, (L, 26))
     cube = M @ rng.dirichlet(np.full(26, 0.3), 3000).T + rng.normal(0, 1e-3, (L, 3000))
     path = raster(tmp_path / "alike.tif", cube.reshape(L, 50, 60))
-    _, said = run_tool("estimaterank", {"INPUT": path, "PFA": 1e-9, "GENEAH": False, "IQR": False})
-    assert any("disagree" in sentence for sentence in said), said
+    result, said = run_tool("estimaterank", {"INPUT": path, "PFA": 1e-9, "GENEAH": False, "IQR": False},
+                            TABLE=tmp_path / "t.gpkg", REPORT=tmp_path / "r.html")
+    ranks = [row["rank"] for row in result["tables"]["TABLE"] if row["votes"] == "yes"]
+    assert len(ranks) == 2 and max(ranks) - min(ranks) > 5 and result["numbers"]["RANK"] == min(ranks)
+    assert any("near the middle: HySime" in sentence and "the smaller number" in sentence for sentence in said), said
+    assert any(f"{min(ranks)} to {max(ranks)}" in sentence for sentence in said)
+    assert "The number below the middle of HySime, NWHFC" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    nobody = {name: False for name in ("HYSIME", "NWHFC", "GENEAH", "IQR")}
+    _, said = run_tool("estimaterank", {"INPUT": path, "PFA": 1e-9, **nobody, "HFC": True, "FUN": True, "MDL": True,
+                                        "NMAX": 15})
+    assert any("disagree on the number of endmembers: 1 of 3 within 3" in sentence for sentence in said), said
 
 
 def test_a_method_that_cannot_work_is_left_out_with_a_warning(tmp_path):
@@ -122,6 +131,17 @@ def test_no_method_is_a_sentence(scene):
 def test_medians_are_whole_and_rounded_up():
     from subpixel.tools.rank.estimaterank import median
     assert [median(ranks) for ranks in ([3], [3, 4], [5, 3, 4], [18, 26], [3, 3, 4, 4])] == [3, 4, 4, 22, 4]
+
+
+def test_a_recommended_number_always_has_a_method_near_it():
+    from subpixel.tools.rank.estimaterank import recommend
+    assert recommend([44, 8]) == (8, 2, True) and recommend([11, 29]) == (11, 2, True)
+    assert recommend([3, 5]) == (4, 2, False) and recommend([20, 24]) == (22, 4, False)
+    assert recommend([3, 9, 40]) == (9, 2, False) and recommend([7]) == (7, 2, False)
+    assert recommend([3, 3, 40, 41]) == (3, 2, True) and recommend([3, 3, 4, 40]) == (4, 2, False)
+    for pair in ((a, b) for a in range(60) for b in range(60)):
+        chosen, reach, _ = recommend(pair)
+        assert any(abs(rank - chosen) <= reach for rank in pair)
 
 
 @pytest.mark.parametrize("tool", ["hfc", "nwhfc", "geneah", "genech"])

@@ -25,7 +25,8 @@ class EstimateRank(Tool):
     not vote: incremental QR depends on its tolerance and on the order of the pixels, GENE-CH and FUN need pure pixels,
     HFC, MDL and AIC rely on a noise that real scenes do not have, SPICE depends on its sparsity. Only where none of
     the three gives a number is it the median of the others, with a warning. They agree as far as they lie within a
-    fifth of it, at least 2; where no more than half of them do, a warning says so.
+    fifth of it, at least 2; where no more than half of them do, a warning says so. Where the median would lie between
+    two numbers farther apart than that, no method is behind it: the smaller is recommended, and a warning says so.
 
     A method that cannot work on the scene is named in a warning, and left out. The raster is read once for all
     methods that need its moments only, and once more for each of incremental QR, GENE, FUN and SPICE."""
@@ -130,11 +131,14 @@ class EstimateRank(Tool):
             votes = ranks
             job.warn("None of HySime, NWHFC and GENE-AH gave a number, so the recommended one is the median of the "
                      "others, which are less dependable. Choose HySime.")
-        recommended = median(votes.values())
-        reach = max(2, recommended // 5)
+        recommended, reach, apart = recommend(votes.values())
         near = sum(abs(rank - recommended) <= reach for rank in votes.values())
         agreement = f"{near} of {len(votes)} within {reach} of it, {min(votes.values())} to {max(votes.values())}"
-        if 2 * near <= len(votes):
+        if apart:
+            job.warn("The methods are far apart, and none has a number near the middle: {votes}. Recommended is the "
+                     "smaller number; try others up to the larger, and look at the fractions that they give.",
+                     votes=", ".join(f"{name} {rank}" for name, rank in votes.items()))
+        elif 2 * near <= len(votes):
             job.warn("The methods disagree on the number of endmembers: {agreement}. Take {rank} for a start only, and "
                      "look at the fractions that other numbers give.", agreement=agreement, rank=recommended)
         job.give_number(self.rank, recommended)
@@ -146,10 +150,21 @@ class EstimateRank(Tool):
         report = job.report(self.report)
         if report:
             report.numbers(Recommended_number=recommended, Bands=len(found.mean), Pixels=found.N)
-            report.paragraph(f"Median of {', '.join(votes)}, rounded up. Agreement: {agreement}.")
+            rule = "The number below the middle of {}, which are far apart" if apart else "Median of {}, rounded up"
+            report.paragraph(f"{rule.format(', '.join(votes))}. Agreement: {agreement}.")
             add_comparison(report, ranks, votes, recommended)
             add_details(report, results, found)
             job.give_report(self.report, report)
+
+
+def recommend(ranks):
+    """The number to work with, how far from it a method still agrees, and whether the middle was too far from all."""
+    ranks = sorted(ranks)
+    chosen, below, above = median(ranks), ranks[(len(ranks) - 1) // 2], ranks[len(ranks) // 2]
+    apart = above - below > max(2, chosen // 5)
+    if apart:
+        chosen = below
+    return chosen, max(2, chosen // 5), apart
 
 
 def median(ranks):
