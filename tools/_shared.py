@@ -105,3 +105,14 @@ def warn_of_noise(job, rank):
     """Tell the user where an estimate of the number of endmembers found nothing to count."""
     if rank == 0:
         job.warn("No direction carries more signal than noise: the scene looks like noise alone.")
+
+
+ENOUGH = 10   # valid pixels per band: on white noise of 156 bands, 7 components rise above it at 6, none at 10
+
+
+def warn_of_few_pixels(job, scene, pixels):
+    """Tell the user where there are so few pixels that noise alone passes for signal."""
+    if pixels < ENOUGH * scene.L:
+        job.warn("There are only {ratio} valid pixels per band. Below about {enough}, noise alone is counted as "
+                 "signal, so the number is likely too large. Use a larger scene or fewer bands.",
+                 ratio=f"{pixels / scene.L:.1f}", enough=ENOUGH)

@@ -165,3 +165,11 @@ def test_one_spectrum_of_changing_brightness_is_one_or_two_materials_and_a_const
 def test_fewer_pixels_than_bands_are_a_sentence(tool, pixels, tmp_path):
     with pytest.raises(ValueError, match="more pixels than bands"):
         run_tool(tool, {"INPUT": raster(tmp_path / "few.tif", pixels[:, :5, :5])})
+
+
+@pytest.mark.parametrize("tool", ["hysime", "estimaterank", "mnf"])
+@pytest.mark.parametrize(("bands", "few"), [(60, True), (30, False)])
+def test_few_pixels_per_band_are_a_warning_as_noise_passes_for_signal(tool, bands, few, tmp_path):
+    noise = raster(tmp_path / "noise.tif", np.random.default_rng(0).normal(1, 1, (bands, 20, 20)))
+    _, said = run_tool(tool, {"INPUT": noise}, **({"OUTPUT": tmp_path / "o.tif"} if tool == "mnf" else {}))
+    assert any("only 6.7 valid pixels per band. Below about 10, noise alone" in words for words in said) == few, said

@@ -16,7 +16,7 @@ BANDS, WAVELENGTHS, FWHM = "SUBPIXEL_MNF_BANDS", "SUBPIXEL_MNF_WAVELENGTHS", "SU
 
 
 def estimate(scene, method, progress):
-    """The transform of a scene: one pass for the regression, two for the differences of neighbours."""
+    """The transform of a scene and its number of pixels: one pass for the regression, two for the differences."""
     import numpy as np
 
     from ...algorithms.pixels import moments
@@ -25,7 +25,7 @@ def estimate(scene, method, progress):
     from ...engine.sentences import UserError
     found = moments(scene.pixels(progress=progress))
     if method == "regression":
-        return mnf(found, np.diag(regression_noise(found).variances))
+        return mnf(found, np.diag(regression_noise(found).variances)), found.N
     pairs = 0
 
     def differences():
@@ -39,7 +39,7 @@ def estimate(scene, method, progress):
     if pairs <= scene.L:
         raise UserError("There are {pairs} pairs of neighbouring pixels and {bands} bands: the noise cannot be told "
                         "from so few. Use a larger scene or fewer bands.", pairs=pairs, bands=scene.L)
-    return mnf(found, noise)
+    return mnf(found, noise), found.N
 
 
 def estimation_passes(method):

@@ -39,7 +39,8 @@ class MinimumNoiseFraction(Tool):
                           "component, the one with the highest ratio first, in units of noise (standard deviation 1). "
                           "Nodata is -9999.")
     components = NumberOutput("COMPONENTS", "Components above the noise", help="How many components have a "
-                              "signal-to-noise ratio above SNRLIMIT.")
+                              "signal-to-noise ratio above SNRLIMIT. With fewer than about 10 pixels per band "
+                              "noise alone counts.")
     report = _shared.REPORT
     example = {"INPUT": "scene"}
 
@@ -47,7 +48,7 @@ class MinimumNoiseFraction(Tool):
         scene, method = job.scene(self.image), job.value(self.noise)
         K = _components.kept(job.value(self.kept), scene.L)
         job.passes(_components.estimation_passes(method) + 1)
-        transform = _components.estimate(scene, method, job.progress)
+        transform, pixels = _components.estimate(scene, method, job.progress)
         _components.say_loading(job, transform)
         above = int((transform.snr > job.value(self.limit)).sum())
         job.give_number(self.components, above)
@@ -56,6 +57,7 @@ class MinimumNoiseFraction(Tool):
         if not above:
             job.warn("No component rises above the noise: the scene is noise, or varies as much from pixel to pixel as "
                      "over its whole extent. Try the other noise estimate.")
+        _shared.warn_of_few_pixels(job, scene, pixels)
         names = [f"MNF {number} (SNR {ratio:.3g})" for number, ratio in enumerate(transform.snr[:K], 1)]
         with job.raster(self.output, scene, names) as file:
             for window, (X, valid) in scene.map_blocks(

@@ -55,7 +55,7 @@ class InverseMinimumNoiseFraction(Tool):
         scene, method = job.scene(_shared.INPUT), job.value(self.noise)
         K = _components.kept(job.value(self.kept), scene.L)
         job.passes(_components.estimation_passes(method) + 1)
-        transform = _components.estimate(scene, method, job.progress)
+        transform, _ = _components.estimate(scene, method, job.progress)
         _components.say_loading(job, transform)
         job.say("{kept} of {count} components are used; the last of them has a signal-to-noise ratio of {ratio}.",
                 kept=K, count=scene.L, ratio=f"{transform.snr[K - 1]:.3g}")

@@ -85,6 +85,7 @@ class EstimateRank(Tool):
                 job.warn("{methods}: {sentence} Left out.", methods=", ".join(names), sentence=str(error))
         if not results:
             raise UserError("None of the chosen methods can work on this scene; the warnings say why. Choose others.")
+        _shared.warn_of_few_pixels(job, scene, found.N)
         self._give(job, results, found)
 
     def _methods(self, job, scene, pixels, found, noise, chosen):

@@ -31,8 +31,8 @@ class SignalSubspace(Tool):
         found = moments(scene.pixels(progress=job.progress))
         result = hysime(found, regression_noise(found))
         job.give_number(self.rank, result.rank)
-        if result.rank == 0:
-            job.warn("No direction carries more signal than noise: the scene looks like noise alone.")
+        _shared.warn_of_noise(job, result.rank)
+        _shared.warn_of_few_pixels(job, scene, found.N)
         job.say("The signal subspace has {rank} dimensions.", rank=result.rank)
         report = job.report(self.report)
         if report:
