@@ -73,6 +73,15 @@ def test_spice_says_when_it_did_not_settle(scene):
     assert any("had not settled after 2 iterations" in sentence for sentence in said)
 
 
+def test_spice_says_where_nothing_was_dropped_and_grows_with_the_sample(scene):
+    values = {"INPUT": scene, "START": 8, "GAMMA": 3}
+    few, many = (run_tool("spice", {**values, "MAXPIXELS": pixels}) for pixels in (60, 1900))
+    assert few[0]["numbers"]["RANK"] < many[0]["numbers"]["RANK"]
+    assert not any("dropped none" in sentence for sentence in few[1])
+    same, said = run_tool("spice", {**values, "GAMMA": 0, "MAXPIXELS": 100})
+    assert same["numbers"]["RANK"] == 8 and any("dropped none of the 8 endmembers" in sentence for sentence in said)
+
+
 def test_several_methods_agree_with_themselves_run_alone(scene, tmp_path):
     result, said = run_tool("estimaterank", {"INPUT": scene, **ALL}, TABLE=tmp_path / "t.gpkg",
                             REPORT=tmp_path / "r.html")

@@ -122,10 +122,13 @@ class EstimateRank(Tool):
     def _give(self, job, results, found):
         """The recommended number, the table and the report."""
         from .geneah import warn_of_limit
+        from .spice import START, warn_of_start
         ranks = {name: result.rank for name, result in results.items()}
         for name in ("GENE-AH", "GENE-CH"):
             if name in results and results[name].reached:
                 warn_of_limit(job, name, results[name])
+        if "SPICE" in ranks:
+            warn_of_start(job, ranks["SPICE"], START.default)
         votes = {name: ranks[name] for name in VOTERS
                  if name in ranks and not (name == "GENE-AH" and results[name].reached)}
         if not votes:

@@ -7,15 +7,20 @@ from .. import _shared
 
 MAXPIXELS = Integer("MAXPIXELS", "Pixels to work on", default=2000, minimum=10, maximum=10_000_000, advanced=True,
                     help="Size of the random sample: 10 to 10 million; all pixels where there are fewer. With more, "
-                         "the run is longer, and the sparsity weighs less. Default 2000.")
+                         "the run is longer, and the number grows, as the sparsity weighs less: compare only "
+                         "numbers from samples of one size. Default 2000.")
+
+START = Integer("START", "Endmembers to start with", default=20, minimum=2, maximum=500, help="More than are expected: "
+                "2 to 500, at most the number of pixels. Default 20.")
 
 
 class SparsityPromotingEndmembers(Tool):
     """Number of materials in a scene with their spectra and fractions (SPICE): too many at first, those unused dropped.
 
     Spectra and fractions are improved in turn; a sparsity term drives small fractions to zero, and a spectrum that no
-    pixel uses is dropped. The spectra are no pixels of the scene. The number depends on the strength of the sparsity
-    and, where noise is strong, stays near the start. It is slow: give it few pixels.
+    pixel uses is dropped. The spectra are no pixels of the scene. The number falls with the strength of the sparsity
+    and grows with the sample, against which that weighs; where noise is strong it stays near the start, and a warning
+    says where it is the start itself. It is slow: give it few pixels.
 
     It works on a random sample of the pixels, held in memory; fractions are then found for all pixels, block by
     block."""
@@ -28,12 +33,11 @@ class SparsityPromotingEndmembers(Tool):
                 "IEEE GRSL 4(3), 2007")
 
     image = _shared.INPUT
-    start = Integer("START", "Endmembers to start with", default=20, minimum=2, maximum=500, help="More than are "
-                    "expected: 2 to 500, at most the number of pixels. Default 20.")
+    start = START
     gamma = Real("GAMMA", "Sparsity", default=1.0, minimum=0, maximum=1e6, help="Strength with which small fractions "
                  "are driven to zero, on data scaled to a maximum of 1: 0 (never drop) and up, usually 1 to 10; no "
-                 "unit. A larger one gives a smaller number. It weighs against a sum over the sampled pixels. "
-                 "Default 1.")
+                 "unit. A larger one gives a smaller number. It weighs against a sum over the sampled pixels: "
+                 "with twice as many, double it to weigh alike. Default 1.")
     weight = Real("WEIGHT", "Weight of the endmembers' spread", default=0.001, minimum=0, maximum=0.999, advanced=True,
                   help="How much the spectra are drawn towards each other, against fitting the pixels: 0 to 0.999, "
                        "usually 0.001 to 0.1; no unit. Default 0.001.")
@@ -60,6 +64,7 @@ class SparsityPromotingEndmembers(Tool):
         if not result.converged:
             job.warn("The cost had not settled after {count} iterations. Allow more, or use fewer pixels.",
                      count=len(result.costs))
+        warn_of_start(job, result.rank, job.value(self.start))
         job.say("{rank} of {start} endmembers are left after {count} iterations on {pixels} pixels.", rank=result.rank,
                 start=job.value(self.start), count=len(result.costs), pixels=Y.shape[1])
         name = scene.path.replace("\\", "/").rsplit("/", 1)[-1]
@@ -86,6 +91,13 @@ class SparsityPromotingEndmembers(Tool):
                     lambda Y, valid: (abundances(Y if valid.all() else Y[:, valid], result.M), valid),
                     progress=job.progress):
                 file.write(window, A, valid)
+
+
+def warn_of_start(job, rank, start):
+    """Tell the user where nothing was dropped, so that the number is the one to start with."""
+    if rank >= start:
+        job.warn("SPICE dropped none of the {start} endmembers it started with, so the number is a limit and no "
+                 "estimate. Start with more, raise the sparsity, or use fewer pixels.", start=start)
 
 
 def sample(scene, most, seed, progress):
