@@ -45,8 +45,8 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     Raises
     ------
     ValueError
-        As `nmf.start`, and where P l^2 exceeds the number of valid pixels, beyond which the maps are not determined, or l
-        the shorter side.
+        As `nmf.start`, and where P l^2 exceeds the number of valid pixels, beyond which the maps are not determined,
+        or l the shorter side.
 
     Notes
     -----

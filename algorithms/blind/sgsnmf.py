@@ -17,7 +17,7 @@ AT_ZERO = 1e-9     # below which a weighted norm has zero for its subgradient
 
 
 def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, compactness=0.5, delta=15.0, inner=20,
-           iterations=100, tolerance=1e-4, callback=None):
+           iterations=100, tolerance=1e-4, patience=5, callback=None):
     """
     Blind unmixing by spatial group sparsity NMF::
 
@@ -41,8 +41,8 @@ def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, co
         Weight of the sum to one.
     inner : int
         Gradient steps per factor and iteration at most.
-    iterations, tolerance, callback
-        See `nmf.alternate`.
+    iterations, tolerance, patience, callback
+        See `nmf.alternate`; where w_g and the fit pull apart, the cost may stand still once before it goes on.
 
     Returns
     -------
@@ -52,8 +52,9 @@ def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, co
     -----
     Both factors by Lin's projected gradient: of the steps 10 t, t, t / 10, ..., t the last one, the first that lowers
     the cost sufficiently, for M as a whole and for A in each superpixel by itself. Its tolerance is 0.05 of the first
-    gradient and a tenth whenever one step suffices. w_g follows M in every iteration and is part of the cost, which
-    never rises while it stays, but may from one iteration to the next.
+    gradient and a tenth whenever one step suffices, with which the steps go on: an iteration in which nothing but a
+    tolerance changed would look settled. w_g follows M in every iteration and is part of the cost, which never rises
+    while it stays, but may from one iteration to the next.
 
     References
     ----------
@@ -82,7 +83,8 @@ def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, co
         return M, A, cost(C, G, A, group)
 
     first = cost(MtY(begin.M, Y), begin.M.T @ begin.M, begin.A, penalty(begin.M))
-    return alternate(step, first, begin, iterations=iterations, tolerance=tolerance, callback=callback)
+    return alternate(step, first, begin, iterations=iterations, tolerance=tolerance, patience=patience,
+                     callback=callback)
 
 
 def group_weights(M, mean):
@@ -134,8 +136,10 @@ def projected_gradient(X, G, C, labels, tolerance, steps, penalty=None):
         slope = gradient(X)
         size = np.linalg.norm(slope[(slope < 0) | (X > 0)])
         tolerance = 0.05 * size if tolerance is None else tolerance
+        while size <= tolerance and taken <= 1 and size > 0:
+            tolerance /= FACTOR
         if size <= tolerance:
-            return X, tolerance / FACTOR if taken <= 1 else tolerance
+            return X, tolerance
         length *= FACTOR
         open_groups, best = np.ones(groups, dtype=bool), X.copy()
         for _ in range(TRIALS):
@@ -151,6 +155,8 @@ def projected_gradient(X, G, C, labels, tolerance, steps, penalty=None):
             if not open_groups.any():
                 break
             length[open_groups] /= FACTOR
+        if open_groups.all():
+            break
         X = best
     return X, tolerance
 

@@ -320,6 +320,40 @@ def test_projected_gradient_reaches_nonnegative_least_squares():
     np.testing.assert_allclose(found, minimise(M.T @ M, M.T @ Y, sum_to_one=False), atol=1e-5)
 
 
+def test_projected_gradient_never_raises_a_penalised_cost():
+    rng = np.random.default_rng(0)
+    M, Y, labels = rng.random((12, 3)), rng.random((12, 40)), np.arange(40) % 7
+    penalty = GroupPenalty(3 * rng.random(40), rng.random((3, 40)))
+    X, tolerance = np.full((3, 40), 0.3), None
+    costs = []
+    for _ in range(40):
+        costs.append(0.5 * np.square(Y - M @ X).sum() + penalty.values(X).sum())
+        X, tolerance = projected_gradient(X, M.T @ M, M.T @ Y, labels, tolerance, 5, penalty)
+    assert np.diff(costs).max() <= 1e-12 * costs[0] and costs[-1] < 0.9 * costs[0]
+    # the minimum is one: no descent is left in any direction that stays nonnegative
+    slope = M.T @ (M @ X - Y) + penalty.gradient(X)
+    assert np.abs(slope[X > 1e-3]).max() < 0.05
+
+
+def test_a_tolerance_that_shrinks_is_not_a_step():
+    rng = np.random.default_rng(0)
+    M, Y = rng.random((12, 3)), rng.random((12, 40))
+    X = np.full((3, 40), 0.3)
+    size = np.linalg.norm(M.T @ (M @ X - Y))
+    found, tolerance = projected_gradient(X, M.T @ M, M.T @ Y, np.zeros(40, int), 2 * size, 5)
+    assert tolerance < size and np.square(Y - M @ found).sum() < 0.99 * np.square(Y - M @ X).sum()
+
+
+def test_sgsnmf_does_not_settle_where_its_cost_turns(samson):
+    """Samson with a weak sum to one: the weights raise the cost after its first fall; 4 iterations are not the end."""
+    grid = dict(positions=np.arange(95 * 95), shape=(95, 95))
+    found = sgsnmf(samson[0], 3, np.random.default_rng(0), **grid, delta=1, iterations=30, tolerance=0.0)
+    assert found.iterations == 30 and not found.converged
+    found = sgsnmf(samson[0], 3, np.random.default_rng(0), **grid, delta=1)
+    late = np.abs(np.diff(found.costs))[-5:]
+    assert found.converged and (late <= 1e-4 * found.costs[-1] * 1.001).all() and late.min() > 0
+
+
 def test_group_sparsity_empties_what_a_patch_does_not_hold(easy):
     Y = np.maximum(add_noise(easy[0], 15, np.random.default_rng(0)), 0)
     share = [np.mean(sgsnmf(Y, P, np.random.default_rng(0), **GRID, width=4, weight=weight, delta=1.0).A < 0.01)
