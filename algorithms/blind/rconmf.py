@@ -6,8 +6,9 @@ from ..pixels import moments
 from .nmf import MtY, alternate, misfit, start
 
 TARGETS = ("boundary", "centre")
-BALANCE = 10.0     # of ADMM's residuals before its penalty changes
-EXACT = 1e-5       # residual per abundance at which ADMM ends
+SURPLUS = 10**-1.5  # alpha' over sqrt(N / P) where P may be too large
+BALANCE = 10.0      # of ADMM's residuals before its penalty changes
+EXACT = 1e-5        # residual per abundance at which ADMM ends
 
 
 def rconmf(Y, P, rng, *, initial=None, alpha=1e-6, beta=50.0, target="centre", proximal=1.0, draws=50, inner=100,
@@ -27,8 +28,9 @@ def rconmf(Y, P, rng, *, initial=None, alpha=1e-6, beta=50.0, target="centre", p
     rng : numpy.random.Generator
     initial : ndarray (L, P), optional
         See `nmf.start`.
-    alpha : float
-        Weight of the rows' norms, which empties rows that are not needed.
+    alpha : float or None
+        Weight of the rows' norms, which empties rows that are not needed. 1e-6 is the authors' for a P known to be
+        right and empties none; None takes theirs for one that may be too large, alpha' = 10^-1.5 sqrt(N / P).
     beta : float
         Weight of what holds the endmembers.
     target : {"centre", "boundary"}
@@ -69,7 +71,8 @@ def rconmf(Y, P, rng, *, initial=None, alpha=1e-6, beta=50.0, target="centre", p
     U, mean = np.linalg.eigh(scene.K)[1][:, -(P - 1):], scene.mean[:, None]
     X = MtY(U, begin.Y) - U.T @ mean
     N = X.shape[1]
-    row, hold, still = alpha * np.sqrt(N / 1000), beta * N / 1000 / P**2, proximal * N / 1000
+    row = SURPLUS * np.sqrt(N / P) if alpha is None else alpha * np.sqrt(N / 1000)
+    hold, still = beta * N / 1000 / P**2, proximal * N / 1000
     first = U.T @ (begin.M - mean)
     O = first if target == "boundary" else np.zeros_like(first)
     inside = type(begin)(X, first, begin.A, 1.0)

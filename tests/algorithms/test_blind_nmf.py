@@ -231,6 +231,8 @@ def test_rconmf_finds_how_many_endmembers_are_active(easy):
     found = rconmf(Y, 5, np.random.default_rng(0), alpha=1.0, beta=5.0)
     assert found.active.sum() == P
     assert rconmf(Y, 5, np.random.default_rng(0), alpha=0.0).active.sum() == 5
+    rule, same = (rconmf(Y, 4, np.random.default_rng(0), alpha=alpha) for alpha in (None, 10**-1.5 * np.sqrt(1000 / 4)))
+    np.testing.assert_allclose(rule.A, same.A, atol=1e-9)
 
 
 def test_rconmf_without_penalties_fits_a_simplex(easy):

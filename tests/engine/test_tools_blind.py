@@ -10,8 +10,8 @@ from subpixel.engine.sentences import UserError
 
 L, ROWS, COLS, SCALE = 30, 24, 20, 10000.0
 WAVELENGTHS = np.linspace(450, 2400, L)
-EVERY = {"l12nmf": {"WEIGHT": 0.01}, "minvolnmf": {}, "rconmf": {"BETA": 0.5}, "ssrnmf": {"WEIGHT": 0.01},
-         "kbsnmf": {"THETA": 0.0}, "sgsnmf": {"SIZE": 4, "WEIGHT": 0.001}, "mvntf": {"MAPRANK": 2}}
+EVERY = {"l12nmf": {"WEIGHT": 0.01}, "minvolnmf": {}, "rconmf": {"ALPHA": 1e-6, "BETA": 0.5},
+         "ssrnmf": {"WEIGHT": 0.01}, "kbsnmf": {"THETA": 0.0}, "sgsnmf": {"SIZE": 4, "WEIGHT": 0.001}, "mvntf": {"MAPRANK": 2}}
 
 every = pytest.mark.parametrize("tool", EVERY)
 
@@ -99,7 +99,32 @@ def test_superpixels_larger_than_the_scene_are_refused(scene, tmp_path):
         run_tool("sgsnmf", {"INPUT": scene, "COUNT": 3, "SIZE": 30}, ABUNDANCES=tmp_path / "a.tif")
 
 
-def test_rconmf_counts_the_endmembers_in_use(scene, tmp_path):
+@pytest.fixture
+def mixed_scene(tmp_path):
+    """Three materials, evenly mixed, with noise that hides no surplus: any number of endmembers may be asked for."""
+    rng = np.random.default_rng(0)
+    Y = signatures() @ rng.dirichlet(np.ones(3), 2000).T
+    return raster(tmp_path / "mixed.tif", SCALE * (Y + 0.005 * rng.standard_normal(Y.shape)).reshape(L, 50, 40),
+                  wavelengths=WAVELENGTHS)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_rconmf_empties_a_surplus_by_default(mixed_scene, tmp_path, seed):
+    result, said = run_tool("rconmf", {"INPUT": mixed_scene, "COUNT": 5, "SEED": seed}, ABUNDANCES=tmp_path / "a.tif",
+                            ENDMEMBERS=tmp_path / "e.gpkg")
+    assert result["numbers"]["RANK"] == 3 and "3 of 5 endmembers are in use." in said
+    used = read(tmp_path / "a.tif").mean(axis=(1, 2)) > 1e-3
+    assert used.sum() == 3
+    M = found_spectra(result)[:, used]
+    assert np.degrees(sad(signatures(), M[:, match(signatures(), M)])).max() < 8
+
+
+def test_rconmf_empties_none_where_the_number_is_said_to_be_known(mixed_scene, tmp_path):
+    result, said = run_tool("rconmf", {"INPUT": mixed_scene, "COUNT": 5, "ALPHA": 1e-6}, ABUNDANCES=tmp_path / "a.tif")
+    assert result["numbers"]["RANK"] == 5 and "5 of 5 endmembers are in use." in said
+
+
+def test_rconmf_keeps_as_many_as_there_are(scene, tmp_path):
     result, said = run_tool("rconmf", {"INPUT": scene, "COUNT": 3}, ABUNDANCES=tmp_path / "a.tif")
     assert result["numbers"]["RANK"] == 3 and "3 of 3 endmembers are in use." in said
 

@@ -8,7 +8,9 @@ class RobustCollaborativeNMF(_blind.BlindTool):
     """Spectra of the materials in a scene, the fraction of each in every pixel, and how many materials are really used.
 
     Ask for a few endmembers more than you expect: a collaborative penalty on the fractions empties those that the
-    scene does not need, and the number that remains is given as well. Raise its weight (alpha) to be left with fewer.
+    scene does not need, and the number that remains is given as well. It depends on that weight (alpha) and on how
+    many you ask for, and may be one or two too large: compare a few seeds and weights. The penalty also draws the
+    spectra inwards: where you know the number, ask for it with a weight of 0.000001.
 
     Fractions are never negative and sum to one; spectra may fall below zero, as the method does not forbid it. The
     start is the largest simplex of several runs of vertex component analysis. The whole scene is held in memory."""
@@ -19,9 +21,11 @@ class RobustCollaborativeNMF(_blind.BlindTool):
     citation = ("Li, Bioucas-Dias, Plaza and Liu, Robust collaborative nonnegative matrix factorization for "
                 "hyperspectral unmixing, IEEE TGRS 54(10), 2016")
 
-    alpha = Real("ALPHA", "Weight of the number of endmembers (alpha)", default=1e-6, minimum=0.0, maximum=1e6,
+    alpha = Real("ALPHA", "Weight of the number of endmembers (alpha)", optional=True, minimum=0.0, maximum=1e6,
                  advanced=True, help="How much is paid for each endmember in use, for data divided by their maximum "
-                 "and a scene of 1000 pixels: 0 or more. Default 1e-6.")
+                 "and a scene of 1000 pixels: 0 or more; larger leaves fewer. Empty: 1 over the square root of the "
+                 "number of endmembers, as the authors take where there may be too many. They take 0.000001 where the "
+                 "number is known: none is emptied then.")
     beta = Real("BETA", "Weight of the hold (beta)", default=50.0, minimum=0.0, maximum=1e9, advanced=True,
                 help="How strongly the spectra are held to the target, for data divided by their maximum and a scene "
                      "of 1000 pixels: 0 or more; 0 lets the simplex grow until it "
