@@ -13,6 +13,7 @@ ROUNDS = 20
 INNER, LAST_INNER = 30, 100   # steps of the augmented Lagrangian
 HESSIAN = 1e-6
 SMALLEST_STEP = 1e-12
+ARRAYS = 8       # of (P, n) float64 for n pixels in the minimisation
 SETTLED, LATELY = 1e-4, 10   # relative change of the cost, over so many iterations
 
 
@@ -104,7 +105,7 @@ def sisal(Y, P, rng, moments=None, tau=1.0, iterations=80, callback=None):
     return SISAL(axes.restore(found.corners), found.costs, found.converged, found.outside)
 
 
-def sisal_corners(X, P, rng, tau=1.0, iterations=80, callback=None, most=MOST):
+def sisal_corners(X, P, rng, tau=1.0, iterations=80, callback=None, most=MOST, room=None):
     """
     Corners of the simplex from reduced pixels.
 
@@ -116,6 +117,8 @@ def sisal_corners(X, P, rng, tau=1.0, iterations=80, callback=None, most=MOST):
         See `sisal`.
     most : int
         Pixels to start with: those nearest to the faces of VCA's simplex, or beyond them.
+    room : callable(bytes), optional
+        Told, as pixels are taken in, how much memory the minimisation will need; raises where that is too much.
 
     Returns
     -------
@@ -131,25 +134,24 @@ def sisal_corners(X, P, rng, tau=1.0, iterations=80, callback=None, most=MOST):
     -----
     A pixel inside the simplex has no hinge, so those well inside it are left out, which changes nothing: whenever the
     simplex found cuts off pixels that were left out, they are taken in and the minimisation goes on from there. All
-    pixels outside the simplex are held in memory; a small `tau` leaves many.
+    pixels outside the simplex are held in memory, 64 P bytes each; a small `tau` leaves many.
     """
     if not tau > 0:
         raise ValueError(f"tau is {tau:g}; it must be positive. 1 is the author's.")
     vertices = vca_runs(X, P, rng, 1, affine=True)[1][0]
     B = np.linalg.inv(vertices)
     depth = _depth(X, B, most)
-    taken, Y = _selected(X, lambda x: (B @ x).min(axis=0) <= depth)
+    taken, Y, _ = _selected(X, lambda x: (B @ x).min(axis=0) <= depth, np.empty(0, np.intp), room)
     middle = vertices.mean(axis=1, keepdims=True)
     Q, costs = np.linalg.inv(middle + (1 + P) * (vertices - middle)), []
     for _ in range(ROUNDS):
         Q, made, converged = _minimise(Q, Y, tau, iterations, callback)
         costs += made[1:] if costs else made
-        outside, y = _selected(X, lambda x: (Q @ x).min(axis=0) < 0)
-        new = ~np.isin(outside, taken)
-        if not new.any():
+        new, y, outside = _selected(X, lambda x: (Q @ x).min(axis=0) < 0, taken, room)
+        if not len(new):
             break
-        taken, Y = np.concatenate([taken, outside[new]]), np.concatenate([Y, y[:, new]], axis=1)
-    return Corners(np.linalg.inv(Q), tuple(costs), converged and not new.any(), len(outside) / _count(X))
+        taken, Y = np.concatenate([taken, new]), np.concatenate([Y, y], axis=1)
+    return Corners(np.linalg.inv(Q), tuple(costs), converged and not len(new), outside / _count(X))
 
 
 def _minimise(Q, Y, tau, iterations, callback):
@@ -212,15 +214,25 @@ def _depth(X, B, most):
     return depth
 
 
-def _selected(X, wanted):
-    """Positions and coordinates (P, n), in double precision, of the pixels for which `wanted` is true."""
-    indices, found, start = [], [], 0
+def _selected(X, wanted, taken, room):
+    """
+    Positions and coordinates (P, n), in double precision, of the pixels for which `wanted` is true and which are not
+    `taken` already, and how many are wanted. `room` is told the memory that both need in `_minimise`.
+    """
+    indices, found, start, count, held = [], [], 0, 0, len(taken)
+    taken = np.sort(taken)
     for block in pixels.blocks(X):
         at = np.flatnonzero(wanted(block))
+        count += len(at)
+        first, last = np.searchsorted(taken, (start, start + block.shape[1]))
+        at = at[~np.isin(start + at, taken[first:last])]
         indices.append(start + at)
         found.append(block[:, at].astype(np.float64))
         start += block.shape[1]
-    return np.concatenate(indices), np.concatenate(found, axis=1)
+        held += len(at)
+        if room:
+            room(ARRAYS * 8 * len(block) * held)
+    return np.concatenate(indices), np.concatenate(found, axis=1), count
 
 
 def _count(X):

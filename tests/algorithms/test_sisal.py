@@ -1,5 +1,7 @@
 """SISAL: the simplex is recovered though no pixel is pure."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from extraction import angles, cut, planted
@@ -54,6 +56,16 @@ def test_pixels_inside_have_no_part_in_the_result():
     whole, part = (sisal_corners(X, 4, np.random.default_rng(0), iterations=200, most=most) for most in (10**6, 300))
     assert whole.costs[-1] == pytest.approx(part.costs[-1], abs=0.02)
     np.testing.assert_allclose(whole.corners, part.corners, atol=0.05)
+
+
+def test_the_minimisation_stays_within_the_memory_it_announces():
+    Y, M = mixed(4, seed=3)
+    X, told = np.tile(coordinates(Y, reduction(moments(Y), 4).apply), 30), []
+    tracemalloc.start()
+    sisal_corners(X, 4, np.random.default_rng(0), tau=1e-4, iterations=3, most=1000, room=told.append)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.5 * max(told) < peak < 1.1 * max(told)
 
 
 def test_blocks_change_nothing():

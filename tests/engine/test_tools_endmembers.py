@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from subpixel.algorithms.simulate.scene import simulate
+from subpixel.engine import memory
 from subpixel.engine import raster as engine_raster
+from subpixel.engine.sentences import UserError
 from toolruns import TRANSFORM, raster, read, run_tool
 
 PICKING = ("atgp", "deim", "nfindr", "ppi", "sga", "sivm", "vca")
@@ -119,6 +121,15 @@ def test_sisal_finds_what_no_pixel_shows_and_gives_no_places(tmp_path):
     assert np.degrees(np.arccos(cosine.max(axis=1))).max() < 1
     assert all(feature["point"] is None for feature in result["spectra"]["ENDMEMBERS"]["features"])
     assert any("outside the simplex" in words for words in said)
+
+
+def test_sisal_with_more_pixels_outside_than_memory_holds_is_a_sentence(tmp_path, monkeypatch):
+    image, _, _ = scene(tmp_path / "scene.tif")
+    monkeypatch.setattr(memory, "available", lambda: 64 * P * 100)
+    with pytest.raises(UserError, match="GB of memory and .* Raise TAU"):
+        run_tool("sisal", {"INPUT": image, "COUNT": P, "TAU": 1e-3}, ENDMEMBERS=tmp_path / "e.gpkg")
+    monkeypatch.setattr(memory, "available", lambda: 64 * P * ROWS * COLS)
+    run_tool("sisal", {"INPUT": image, "COUNT": P, "TAU": 1e-3}, ENDMEMBERS=tmp_path / "e.gpkg")
 
 
 def test_sisal_names_spectra_that_are_negative_in_some_bands_and_in_all(tmp_path):

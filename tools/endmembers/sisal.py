@@ -15,7 +15,8 @@ class MinimumVolumeSimplex(Tool):
     where the cloud of pixels is so flat that its faces are ill defined. Ask for fewer endmembers, leave dark pixels
     out, or take VCA or N-FINDR. Lowering TAU seldom mends it: it leaves more and more pixels outside.
 
-    It reads the raster twice, in bounded memory."""
+    It reads the raster twice and keeps reduced pixels on disk. Memory is bounded but for the pixels near the simplex
+    and outside it: 64 bytes for each, times the number of endmembers. A small TAU leaves most pixels outside."""
 
     id = "sisal"
     label = "Minimum-volume simplex (SISAL)"
@@ -43,13 +44,16 @@ class MinimumVolumeSimplex(Tool):
         from ...algorithms.endmembers.simplex import reduction
         from ...algorithms.endmembers.sisal import sisal_corners
         from ...algorithms.pixels import moments
+        from ...engine.memory import need
         from ...engine.spectra import of_scene
         scene, count = job.scene(self.image), job.value(self.count)
         job.passes(2)
         pixels = scene.pixels(progress=job.progress)
         axes = reduction(moments(pixels), count)
         with parked(pixels, axes.apply) as reduced:
-            found = sisal_corners(reduced, count, random(job), job.value(self.tau), job.value(self.iterations))
+            found = sisal_corners(reduced, count, random(job), job.value(self.tau), job.value(self.iterations),
+                                  room=lambda size: need(size, "Raise TAU, ask for fewer endmembers, or clip the "
+                                                               "raster."))
         M = axes.restore(found.corners)
         source = f"{_shared.raster_name(scene)}, computed by SISAL"
         spectra = of_scene(scene, M, _shared.numbered(count), [source] * count)
