@@ -31,8 +31,8 @@ def kbsnmf(Y, P, rng, *, initial=None, begin_with="vca", gamma=8.0, theta=0.2, i
     initial : ndarray (L, P), optional
         See `nmf.start`.
     begin_with : {"vca", "nndsvd"}
-        VCA and FCLS, or as published the nonnegative double SVD with its zeros set to 0.1, for which neither `rng`
-        nor `initial` matters.
+        VCA and FCLS, or as published the nonnegative double SVD with its zeros set to 0.1, for which `rng` does not
+        matter and which takes no `initial`.
     gamma : float
         Weight of the kurtosis of the endmembers in a scene of Samson's size, 95 x 95 pixels.
     theta : float
@@ -64,6 +64,9 @@ def kbsnmf(Y, P, rng, *, initial=None, begin_with="vca", gamma=8.0, theta=0.2, i
     """
     if begin_with not in STARTS:
         raise ValueError(f"begin_with is {begin_with!r}; it must be one of {', '.join(map(repr, STARTS))}.")
+    if begin_with == "nndsvd" and initial is not None:
+        raise ValueError("The nonnegative double SVD does not start from initial endmembers. Give none, or begin with "
+                         "'vca'.")
     if not 0 <= theta < 1:
         raise ValueError(f"The smoothing theta is {theta:g}; it must be at least 0 and less than 1.")
     begin = start(Y, P, rng, initial, nonnegative=True)

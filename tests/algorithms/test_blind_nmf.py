@@ -291,7 +291,9 @@ def test_kbsnmf_is_near_its_published_figure_on_samson(samson):
     assert rmse(A[:, ::5], found.A[order]).mean() == pytest.approx(0.115, abs=0.015)
 
 
-def test_a_smoothing_of_everything_is_refused(easy):
+def test_kbsnmf_refuses_a_smoothing_of_everything_and_spectra_that_it_would_not_start_from(easy):
+    with pytest.raises(ValueError, match="does not start from initial"):
+        kbsnmf(easy[0], P, np.random.default_rng(0), begin_with="nndsvd", initial=easy[1])
     with pytest.raises(ValueError, match="less than 1"):
         kbsnmf(easy[0], P, np.random.default_rng(0), theta=1.0)
 

@@ -11,7 +11,8 @@ from subpixel.engine.sentences import UserError
 L, ROWS, COLS, SCALE = 30, 24, 20, 10000.0
 WAVELENGTHS = np.linspace(450, 2400, L)
 EVERY = {"l12nmf": {"WEIGHT": 0.01}, "minvolnmf": {}, "rconmf": {"ALPHA": 1e-6, "BETA": 0.5},
-         "ssrnmf": {"WEIGHT": 0.01}, "kbsnmf": {"THETA": 0.0}, "sgsnmf": {"SIZE": 4, "WEIGHT": 0.001}, "mvntf": {"MAPRANK": 2}}
+         "ssrnmf": {"WEIGHT": 0.01}, "kbsnmf": {"THETA": 0.0}, "sgsnmf": {"SIZE": 4, "WEIGHT": 0.001},
+         "mvntf": {"MAPRANK": 2}}
 
 every = pytest.mark.parametrize("tool", EVERY)
 
@@ -127,6 +128,13 @@ def test_rconmf_empties_none_where_the_number_is_said_to_be_known(mixed_scene, t
 def test_rconmf_keeps_as_many_as_there_are(scene, tmp_path):
     result, said = run_tool("rconmf", {"INPUT": scene, "COUNT": 3}, ABUNDANCES=tmp_path / "a.tif")
     assert result["numbers"]["RANK"] == 3 and "3 of 3 endmembers are in use." in said
+
+
+def test_kbsnmf_published_start_refuses_initial_spectra(scene, tmp_path):
+    with pytest.raises(UserError, match="does not start from initial endmembers.*Clear the initial endmembers"):
+        run_tool("kbsnmf", {"INPUT": scene, "COUNT": 3, "START": "nndsvd",
+                            "INITIALENDMEMBERS": spectra(SCALE * signatures(), x=WAVELENGTHS)},
+                 ABUNDANCES=tmp_path / "a.tif")
 
 
 def test_kbsnmf_published_start_does_not_depend_on_the_seed(scene, tmp_path):

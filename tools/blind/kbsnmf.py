@@ -24,7 +24,8 @@ class KurtosisNMF(_blind.BlindTool):
     begin_with = Choice("START", "Start from", default="vca", advanced=True, options={
         "vca": "Vertex component analysis, or the initial endmembers",
         "nndsvd": "Nonnegative double SVD (as published)"},
-        help="What the iterations begin with; the nonnegative double SVD is the same for every seed. Default vca.")
+        help="What the iterations begin with; the nonnegative double SVD is the same for every seed and "
+             "takes no initial endmembers. Default vca.")
     gamma = Real("GAMMA", "Weight of the kurtosis (gamma)", default=8.0, minimum=0.0, maximum=1e6, advanced=True,
                  help="How much the kurtosis of the spectra counts, for data divided by their maximum and a scene "
                       "of 95 x 95 pixels: 0 or more; where it is too large, bands vanish. Default 8.")
@@ -32,6 +33,13 @@ class KurtosisNMF(_blind.BlindTool):
                  help="How much the fractions are smoothed over the endmembers, from 0 (not at all) to 0.99. The "
                       "authors take 0.2 for Samson and 0.4 for simulated scenes. Default 0.2.")
     iterations, tolerance = _blind.iterations(1000), _blind.tolerance(1e-5)
+
+    def _initial(self, job, scene, spectra, P):
+        from ...engine.sentences import UserError
+        if job.value(self.begin_with) == "nndsvd":
+            raise UserError("The nonnegative double SVD does not start from initial endmembers, so their names would "
+                            "stand for other spectra. Clear the initial endmembers, or choose the other start.")
+        return super()._initial(job, scene, spectra, P)
 
     def solve(self, job, Y, P, rng, grid, **common):
         from ...algorithms.blind.kbsnmf import kbsnmf
