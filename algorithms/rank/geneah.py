@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from ..abundances.active_set import minimise
+from ..endmembers.growing import _farthest as farthest
 from ..pixels import blocks
 from .hfc import check_false_alarms
 
@@ -160,7 +161,8 @@ def gene(X, reduction, pfa=1e-5, hull="affine", callback=None):
     Q = np.empty((d + 1, 0))
     lift = reduction.lift or 1.0
     while len(indices) <= d:
-        index, x = _farthest(X, Q, lift)
+        index, x, *_ = farthest(_lifted(X, lift), 0.0, Q)
+        x = x[:-1]
         if indices:
             statistics.append(_statistic(x, chosen, reduction.Sigma, hull))
             if statistics[-1] <= threshold:
@@ -173,21 +175,10 @@ def gene(X, reduction, pfa=1e-5, hull="affine", callback=None):
     return GENE(len(indices), np.array(statistics), threshold, np.array(indices), True)
 
 
-def _farthest(X, Q, lift):
-    """Position and coordinates of the pixel whose lifted form is farthest from the span of `Q`."""
-    largest, found, pixel, start = -1.0, None, None, 0
+def _lifted(X, lift):
+    """The pixels `X` with a last coordinate `lift`, block by block."""
     for block in blocks(X):
-        for part in blocks(block):
-            lifted = np.vstack([part, np.full((1, part.shape[1]), lift)]).astype(np.float64)
-            lifted -= Q @ (Q.T @ lifted)
-            size = np.einsum("ij,ij->j", lifted, lifted)
-            if size.size and size.max() > largest:
-                i = int(size.argmax())
-                largest, found, pixel = size[i], start + i, part[:, i].astype(np.float64)
-            start += part.shape[1]
-    if found is None:
-        raise ValueError("There are no pixels to work on.")
-    return found, pixel
+        yield np.vstack([block, np.full((1, block.shape[1]), lift)])
 
 
 def _statistic(x, chosen, Sigma, hull):

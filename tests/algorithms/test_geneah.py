@@ -52,6 +52,17 @@ def test_cuts_and_scales_change_nothing():
     np.testing.assert_allclose(whole.statistics, scaled.statistics, rtol=1e-6)
 
 
+@pytest.mark.parametrize("cuts", [None, [100, 2500, 4001], [3001, 5999]])
+def test_pixels_that_come_twice_are_taken_where_they_come_first(cuts):
+    Y = noisy(5, 40, seed=4)
+    found = moments(Y)
+    reduction = gene_reduction(found, regression_noise(found), 20)
+    X = reduction.apply(Y)
+    twice = np.hstack([X, X])
+    once, again = gene(X, reduction), gene(twice if cuts is None else np.split(twice, cuts, axis=1), reduction)
+    assert again.indices.tolist() == once.indices.tolist() and again.rank == once.rank
+
+
 def test_a_scene_of_one_repeated_spectrum_holds_one():
     Y = np.tile(np.linspace(1, 2, 30)[:, None], 500)
     assert run(Y).rank == run(Y, "convex").rank == 1
