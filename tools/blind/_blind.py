@@ -6,11 +6,11 @@ from .. import _shared
 NUMBERS = 12   # float64 numbers per endmember and pixel that a method holds
 
 
-def iterations(default):
-    """The parameter ITERATIONS."""
+def iterations(default, remark=""):
+    """The parameter ITERATIONS; a `remark` on the default."""
     return Integer("ITERATIONS", "Iterations at most", default=default, minimum=1, maximum=100000, advanced=True,
                    help=f"The run ends after so many, 1 to 100000, with a warning if it has not settled. Default "
-                        f"{default}.")
+                        f"{default}{remark}.")
 
 
 def tolerance(default):
