@@ -56,6 +56,9 @@ def test_gives_spectra_in_the_rasters_units_and_masked_fractions(tool, scene, tm
     assert result["numbers"]["RMSE"] == pytest.approx(error, rel=1e-3, abs=1e-2)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Cost" in page and "Where they are" in page
+    assert "Sum of a pixel&#x27;s fractions" in page and "99 % of pixels are below" in page
+    low, middle, high = np.percentile(A[:, ~masked].sum(axis=0), [1, 50, 99]).round(3)
+    assert all(f"{value:.4g}" in page for value in (low, middle, high))
 
 
 @every

@@ -4,6 +4,7 @@ from ...engine.declare import Group, Integer, Real, SpectraInput, SpectraOutput,
 from .. import _shared
 
 NUMBERS = 12   # float64 numbers per endmember and pixel that a method holds
+SUMS = (1, 50, 99)   # percentiles of the sums of fractions in the report
 
 
 def iterations(default, remark=""):
@@ -117,6 +118,7 @@ class BlindTool(Tool):
             file.write(Window(0, 0, scene.width, scene.height), A, valid)
 
     def _report(self, job, scene, spectra, found, rmse):
+        import numpy as np
         report = job.report(self.report)
         if not report:
             return
@@ -126,6 +128,9 @@ class BlindTool(Tool):
         report.heading("Fractions")
         report.table(["Endmember", "Mean", "Standard deviation", "Used"],
                      zip(spectra.names, found.A.mean(axis=1), found.A.std(axis=1), found.active))
+        sums = np.percentile(found.A.sum(axis=0), SUMS)
+        report.table(["Sum of a pixel's fractions", *(f"{share} % of pixels are below" for share in SUMS)],
+                     [["", *(round(float(value), 3) for value in sums)]])
         _shared.add_composite(job, report, self.abundances, spectra.names)
         report.curve(range(len(found.costs)), found.costs, "Cost (of data divided by their maximum)", "Iteration",
                      "Cost", logarithmic=bool((found.costs > 0).all()))

@@ -15,8 +15,8 @@ class SparseNMF(_blind.BlindTool):
     starts from vertex component analysis and least squares, or from spectra that you give, and moves the spectra too:
     no pixel needs to be pure.
 
-    Fractions sum to one nearly, not exactly. The whole scene is held in memory. The result depends on where it starts:
-    compare a few seeds. Values below zero count as zero."""
+    The sum to one is soft: the report gives the range of the sums. The whole scene is held in memory. The result
+    depends on where it starts: compare a few seeds. Values below zero count as zero."""
 
     id = "l12nmf"
     label = "Sparse NMF (l1/2-NMF)"

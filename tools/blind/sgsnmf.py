@@ -11,9 +11,9 @@ class SpatialGroupNMF(_blind.BlindTool):
     its mean spectrum does not hold are pushed towards zero together. It starts from vertex component analysis on the
     patches' means, which noise disturbs less, or from spectra that you give.
 
-    Fractions sum to one nearly, not exactly. The cost in the report may rise now and then, since the weights of the
-    patches follow the spectra. Nodata pixels belong to no patch. The whole scene is held in memory. The result depends
-    on where it starts: compare a few seeds."""
+    The sum to one is soft: the report gives the range of the sums. The cost in the report may rise now and then, since
+    the weights of the patches follow the spectra. Nodata pixels belong to no patch. The whole scene is held in memory.
+    The result depends on where it starts: compare a few seeds."""
 
     id = "sgsnmf"
     label = "Spatial group sparsity NMF (SGSNMF)"
