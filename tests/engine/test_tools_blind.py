@@ -59,6 +59,7 @@ def test_gives_spectra_in_the_rasters_units_and_masked_fractions(tool, scene, tm
     assert "Sum of a pixel&#x27;s fractions" in page and "99 % of pixels are below" in page
     low, middle, high = np.percentile(A[:, ~masked].sum(axis=0), [1, 50, 99]).round(3)
     assert all(f"{value:.4g}" in page for value in (low, middle, high))
+    assert not any("hot values" in sentence for sentence in said)
 
 
 @every
@@ -76,6 +77,19 @@ def test_warns_where_it_has_not_settled(tool, scene, tmp_path):
     _, said = run_tool(tool, {"INPUT": scene, "COUNT": 3, "ITERATIONS": 1, "TOLERANCE": 0, **start, **EVERY[tool]},
                        ABUNDANCES=tmp_path / "a.tif", ENDMEMBERS=tmp_path / "e.gpkg")
     assert "The cost was still changing after 1 iterations: allow more, or a larger tolerance." in said
+
+
+def test_warns_of_hot_values(scene, tmp_path):
+    cube = read(scene)
+    cube[4, 2, 2] = 10 * SCALE
+    hot = raster(tmp_path / "hot.tif", cube, wavelengths=WAVELENGTHS)
+    usual = np.percentile(cube[:, cube[0] != -9999], 99.9)
+    assert 3 * usual < 10 * SCALE
+    _, said = run_tool("l12nmf", {"INPUT": hot, "COUNT": 3, "ITERATIONS": 2}, ABUNDANCES=tmp_path / "a.tif")
+    warning, = [sentence for sentence in said if "hot values" in sentence]
+    assert warning.startswith(f"The largest value of the scene is 100000, but 99.9 % of the values are below "
+                              f"{usual:.6g}.")
+    assert "mask such pixels, or clip" in warning
 
 
 @every

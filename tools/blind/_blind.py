@@ -5,6 +5,8 @@ from .. import _shared
 
 NUMBERS = 12   # float64 numbers per endmember and pixel that a method holds
 SUMS = (1, 50, 99)   # percentiles of the sums of fractions in the report
+HOT = 3              # times the 99.9th percentile that the largest value may be without a warning
+SAMPLE = 10**6       # values at most, about, from which that percentile is taken
 
 
 def iterations(default, remark=""):
@@ -81,6 +83,7 @@ class BlindTool(Tool):
         Y, positions = scene.everything(job.progress)
         if not len(positions):
             _nothing_valid(scene)
+        _warn_of_hot_values(job, Y)
         limit = job.value(self.iterations)
         found = self.solve(job, Y, P, np.random.default_rng(job.value(self.seed)),
                            dict(positions=positions, shape=(scene.height, scene.width)), initial=initial,
@@ -135,6 +138,16 @@ class BlindTool(Tool):
         report.curve(range(len(found.costs)), found.costs, "Cost (of data divided by their maximum)", "Iteration",
                      "Cost", logarithmic=bool((found.costs > 0).all()))
         job.give_report(self.report, report)
+
+
+def _warn_of_hot_values(job, Y):
+    """The methods divide the data by their maximum, which a few hot values may set alone."""
+    import numpy as np
+    usual, largest = float(np.percentile(Y[:, ::max(1, Y.size // SAMPLE)], 99.9)), float(Y.max())
+    if usual > 0 and largest > HOT * usual:
+        job.warn("The largest value of the scene is {largest}, but 99.9 % of the values are below {usual}. The data "
+                 "are divided by the largest, so that a few hot values change what the weights mean and so the result: "
+                 "mask such pixels, or clip their values.", largest=f"{largest:.6g}", usual=f"{usual:.6g}")
 
 
 def _rmse(Y, found):
