@@ -14,7 +14,7 @@ STYLE = """
 body { font-family: "Segoe UI", "DejaVu Sans", sans-serif; color: #222; max-width: 980px; margin: 2em auto;
   padding: 0 1em; }
 h1 { font-size: 1.5em; margin-bottom: 0; } h2 { font-size: 1.1em; margin-top: 2em; border-bottom: 1px solid #ddd; }
-.by { color: #777; margin-top: .2em; } table { border-collapse: collapse; }
+.by { color: #777; margin-top: .2em; } table { border-collapse: collapse; margin-bottom: 1em; }
 td, th { padding: .25em .9em; text-align: left; }
 th { border-bottom: 2px solid #999; } td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
 .key { display: flex; flex-wrap: wrap; gap: 2em; margin: 1.2em 0; } .key div { font-size: 1.7em; }
