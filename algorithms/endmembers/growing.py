@@ -30,7 +30,7 @@ def grow_cone(Y, P):
     """
     Q, indices, largest = None, [], 0.0
     for k in range(P):
-        index, pixel, distance, N = _farthest(Y, 0.0, Q)
+        index, pixel, distance, N = farthest(Y, 0.0, Q)
         check_count(P, len(pixel), N)
         largest = max(largest, distance)
         if not distance > FLAT * largest:
@@ -66,11 +66,11 @@ def grow_simplex(Y, P, centre):
     ValueError
         If the pixels span fewer than P - 1 dimensions around their mean.
     """
-    index, origin, _, N = _farthest(Y, centre, None)
+    index, origin, _, N = farthest(Y, centre, None)
     check_count(P, len(origin), N)
     Q, indices, largest = None, [index], np.linalg.norm(origin)
     for k in range(1, P):
-        index, pixel, distance, _ = _farthest(Y, origin, Q)
+        index, pixel, distance, _ = farthest(Y, origin, Q)
         largest = max(largest, np.linalg.norm(pixel))
         if not distance > FLAT * largest:
             raise too_few_dimensions(k - 1, P)
@@ -79,7 +79,7 @@ def grow_simplex(Y, P, centre):
     return np.array(indices, dtype=np.intp)
 
 
-def _farthest(Y, origin, Q):
+def farthest(Y, origin, Q):
     """
     Position, spectrum and distance of the pixel farthest from `origin` + span(Q), and the number of pixels.
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from ..abundances.active_set import minimise
-from ..endmembers.growing import _farthest as farthest
+from ..endmembers.growing import farthest
 from ..pixels import blocks
 from .hfc import check_false_alarms
 
