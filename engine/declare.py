@@ -18,6 +18,7 @@ class Group(Enum):
     ENDMEMBERS = "Which materials"
     ABUNDANCES = "How much of each"
     BLIND = "Which and how much at once"
+    VARIABILITY = "Spectral variability"
     CHECK = "Check results"
     SIMULATE = "Simulate"
 

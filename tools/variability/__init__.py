@@ -1,0 +1,1 @@
+"""One material, many spectra: unmixing with spectral variability."""
