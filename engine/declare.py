@@ -67,9 +67,10 @@ class BandsInput(Parameter):
 
 @dataclass(frozen=True)
 class SpectraInput(Parameter):
-    """A layer of spectra. With `raster`, they are brought to that raster's bands."""
+    """A layer of spectra. With `raster`, they are brought to that raster's bands; a `bundle` may outnumber these."""
 
     raster: str = field(default=None, kw_only=True)
+    bundle: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ def complaint(tool, values, facts):
             bands, spectra = facts.get(parameter.raster, {}).get("bands"), known.get("spectra")
             if spectra == 0:
                 return Sentence(NO_SPECTRA, what=parameter.label)
-            if bands and spectra and spectra > bands:
+            if bands and spectra and spectra > bands and not parameter.bundle:
                 return Sentence("There are {spectra} endmembers but only {bands} bands: more unknowns than "
                                 "measurements. Select fewer endmembers.", spectra=spectra, bands=bands)
         if isinstance(parameter, Integer) and parameter.within_bands_of and value is not None:
