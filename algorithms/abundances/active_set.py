@@ -21,8 +21,9 @@ def minimise(G, C, sum_to_one):
 
     Parameters
     ----------
-    G : ndarray (P, P)
-        Gram matrix M^T M of linearly independent endmembers; affinely independent ones suffice if `sum_to_one`.
+    G : ndarray (P, P) or (N, P, P)
+        Gram matrix M^T M of linearly independent endmembers; affinely independent ones suffice if `sum_to_one`. Or
+        one for each pixel, where each has endmembers of its own.
     C : ndarray (P, N)
         M^T Y.
     sum_to_one : bool
@@ -53,12 +54,13 @@ def minimise(G, C, sum_to_one):
     is left to the primal method, where Kim and Park take Murty's rule, which needs hundreds of rounds for tens of
     similar endmembers.
     """
-    systems = _Systems(G, sum_to_one)
+    G = np.asarray(G, dtype=np.float64)
+    shared = _Systems(G, sum_to_one) if G.ndim == 2 else None
     A = np.empty(C.shape)
-    block = int(np.clip(BLOCK_NUMBERS // (len(G) + 1) ** 2, 1024, 65536))
+    block = int(np.clip(BLOCK_NUMBERS // (len(C) + 1) ** 2, 1024, 65536))
     for start in range(0, C.shape[1], block):
-        stop = start + block
-        A[:, start:stop] = _pivot(systems, C[:, start:stop])
+        part = slice(start, start + block)
+        A[:, part] = _pivot(shared or _PixelSystems(G[part], sum_to_one), C[:, part])
     return A
 
 
@@ -83,13 +85,13 @@ def _pivot(systems, C):
         pending, fewest, exchanges, c, wrong, passive = _only(
             exchanges >= 0, pending, fewest, exchanges, c, wrong, passive)
         passive ^= wrong
-        z = systems.solve(c, passive)
+        z = systems.solve(c, passive, pending)
         wrong = z < -TOLERANCE * scale[pending]
         A[:, pending] = z * passive
         pending, fewest, exchanges, c, wrong, passive = _only(
             wrong.any(axis=0), pending, fewest, exchanges, c, wrong, passive)
     cycling = np.concatenate([*cycling, np.empty(0, dtype=np.intp)])
-    A[:, cycling] = _descend(systems, C.take(cycling, axis=1), scale[cycling])
+    A[:, cycling] = _descend(systems, cycling, C.take(cycling, axis=1), scale[cycling])
     np.maximum(A, 0.0, out=A)
     if systems.border:
         A /= A.sum(axis=0)
@@ -102,17 +104,17 @@ def _only(wanted, *arrays):
     return tuple(array.take(kept, axis=-1) for array in arrays)
 
 
-def _descend(systems, C, scale):
-    """`minimise` by the primal active-set method, all pixels in step."""
+def _descend(systems, pixels, C, scale):
+    """`minimise` for the pixels at the positions `pixels`, by the primal active-set method, all in step."""
     P, N = C.shape
     A, pending, c = np.empty_like(C), np.arange(N), C
     passive = np.zeros(C.shape, dtype=bool)
     if systems.border:
-        passive[np.argmin(np.diag(systems.G)[:, None] / 2 - C, axis=0), pending] = True
+        passive[np.argmin(systems.diagonal(pixels) / 2 - C, axis=0), pending] = True
     a = passive.astype(np.float64)
     tolerance, rounds = TOLERANCE, 0
     while pending.size:
-        z = systems.solve(c, passive)
+        z = systems.solve(c, passive, pixels)
         below = z < -tolerance * scale
         leaving = passive & below
         ratio = np.divide(a, a - z, out=np.ones_like(a), where=leaving)
@@ -127,7 +129,7 @@ def _descend(systems, C, scale):
         grow = np.flatnonzero(settled & ~solved)
         passive[worst[grow], grow] = True
         A[:, pending[solved]] = a[:, solved]
-        pending, c, scale, a, passive = _only(~solved, pending, c, scale, a, passive)
+        pending, pixels, c, scale, a, passive = _only(~solved, pending, pixels, c, scale, a, passive)
         rounds += 1
         if rounds % (20 + 5 * P) == 0:
             tolerance *= 10
@@ -158,9 +160,9 @@ def kkt_residual(G, C, A, sum_to_one):
     -------
     ndarray (N,)
     """
-    g = G @ A - C
+    g = (G @ A if G.ndim == 2 else np.einsum("npq,qn->pn", G, A)) - C
     alpha = np.abs(A).sum(axis=0)
-    gamma = np.abs(C).max(axis=0) + alpha * np.abs(G).max()
+    gamma = np.abs(C).max(axis=0) + alpha * np.abs(G).max(axis=(-2, -1))
     total = A.sum(axis=0)
     if sum_to_one:
         g -= np.einsum("pn,pn->n", A, g) / total
@@ -188,6 +190,10 @@ class _Systems:
         self.full = self.matrices(self.everything.T)[0]
         self.large_group = np.inf if np.linalg.cond(self.full) > ILL_CONDITIONED else LARGE_GROUP
 
+    def diagonal(self, pixels):
+        """The Gram matrices' diagonals, (P, n) or (P, 1)."""
+        return np.diag(self.G)[:, None]
+
     def scale(self, C):
         """What rounding is measured against in each pixel (N,): c in units of G, and a where its size is given."""
         return np.abs(C).max(axis=0) / self.unit + self.border
@@ -214,9 +220,9 @@ class _Systems:
         A[:, ~np.isfinite(A).all(axis=0)] = np.nan
         return A
 
-    def solve(self, c, passive):
+    def solve(self, c, passive, pixels):
         """
-        z (P, n) of the pixels `c` (P, n) with the passive sets `passive` (P, n).
+        z (P, n) of the pixels `c` (P, n) at the positions `pixels` (n,), with the passive sets `passive` (P, n).
 
         Large groups of one passive set are multiplied by its inverse; the pixels of small ones are solved each by
         itself, and so are all where the inverse would be worse than elimination.
@@ -227,13 +233,13 @@ class _Systems:
         z = np.empty_like(c)
         alone = order[np.repeat(~large, sizes)]
         if alone.size:
-            z[:, alone] = self._solve_each(c.take(alone, axis=1), passive.take(alone, axis=1))
+            z[:, alone] = self._solve_each(*(array.take(alone, axis=-1) for array in (c, passive, pixels)))
         if large.any():
             members = order[np.repeat(large, sizes)]
             z[:, members] = self._solve_groups(c.take(members, axis=1), passive[:, order[starts[large]]], sizes[large])
         return z
 
-    def _solve_each(self, c, passive):
+    def _solve_each(self, c, passive, pixels):
         """Every pixel by itself, those with equally large passive sets as one batch of systems of that size only."""
         z = np.empty_like(c)
         sizes = np.count_nonzero(passive, axis=0)
@@ -242,26 +248,38 @@ class _Systems:
             batch = max(BATCH_NUMBERS // (size + 1) ** 2, 1)
             for start in range(0, members.size, batch):
                 part = members[start:start + batch]
-                z[:, part] = self._solve_batch(c[:, part], passive[:, part], size)
+                z[:, part] = self._solve_batch(*(array[..., part] for array in (c, passive, pixels)), size)
         return z
 
-    def _solve_batch(self, c, passive, size):
+    def _solve_batch(self, c, passive, pixels, size):
         """z (P, n) where each passive set has `size` members: a_F from G_FF, the multipliers G a + nu - c from a."""
         n = c.shape[1]
-        pixel, F = np.arange(n)[:, None], np.nonzero(passive.T)[1].reshape(n, size)
+        pixel, F, unit = np.arange(n)[:, None], np.nonzero(passive.T)[1].reshape(n, size), self.units(pixels)
         B = np.zeros((n, size + self.border, size + self.border))
-        B[:, :size, :size] = self.G[F[:, :, None], F[:, None, :]]
-        right = np.full((n, size + self.border, 1), self.unit)
+        B[:, :size, :size] = self.submatrices(pixels, F)
+        right = np.empty((n, size + self.border, 1))
         right[:, :size, 0] = c[F, pixel]
         if self.border:
-            B[:, :size, size] = B[:, size, :size] = self.unit
+            right[:, size, 0] = unit
+            B[:, :size, size] = B[:, size, :size] = np.reshape(unit, (-1, 1))
         x = np.linalg.solve(B, right)[:, :, 0]
         a = np.zeros_like(c)
         a[F, pixel] = x[:, :size]
-        multipliers = (self.G @ a - c) / self.unit
+        multipliers = (self.times(pixels, a) - c) / unit
         if self.border:
             multipliers += x[:, size]
         return np.where(passive, a, multipliers)
+
+    def units(self, pixels):
+        return self.unit
+
+    def submatrices(self, pixels, F):
+        """G_FF (n, size, size) of the sets `F` (n, size)."""
+        return self.G[F[:, :, None], F[:, None, :]]
+
+    def times(self, pixels, a):
+        """G a (P, n)."""
+        return self.G @ a
 
     def _solve_groups(self, c, passive, sizes):
         """The groups' pixels lie side by side in `c`; column g of `passive` belongs to the next `sizes[g]` of them."""
@@ -273,6 +291,36 @@ class _Systems:
             if self.border:
                 z[:, start:stop] += self.unit * W[:, self.P:]
         return z
+
+
+class _PixelSystems(_Systems):
+    """The same where each pixel has a Gram matrix of its own: G (N, P, P). Every pixel is solved by itself."""
+
+    def __init__(self, G, sum_to_one):
+        self.G, self.P, self.border = G, G.shape[1], int(sum_to_one)
+        unit = np.einsum("npp->n", G) / self.P
+        self.unit = np.where(unit > 0, unit, 1.0)
+
+    def diagonal(self, pixels):
+        return np.einsum("npp->pn", self.G[pixels])
+
+    def unconstrained(self, C):
+        pixels = np.flatnonzero(np.isfinite(C).all(axis=0))
+        A = np.full(C.shape, np.nan)
+        A[:, pixels] = self._solve_each(C[:, pixels], np.ones((self.P, len(pixels)), dtype=bool), pixels)
+        return A
+
+    def solve(self, c, passive, pixels):
+        return self._solve_each(c, passive, pixels)
+
+    def units(self, pixels):
+        return self.unit[pixels]
+
+    def submatrices(self, pixels, F):
+        return self.G[pixels[:, None, None], F[:, :, None], F[:, None, :]]
+
+    def times(self, pixels, a):
+        return np.einsum("npq,qn->pn", self.G[pixels], a)
 
 
 def _groups(passive):

@@ -174,8 +174,36 @@ def test_many_similar_endmembers_cycle_and_are_solved_exactly_by_the_primal_meth
     M = 1 + 0.03 * np.cumsum(rng.normal(0, 0.05, (60, 50)), axis=0) + 0.5 * x
     Y = M @ rng.dirichlet(np.full(50, 0.1), 500).T + 0.3 * rng.standard_normal((60, 500))
     primal, taken = active_set._descend, []
-    monkeypatch.setattr(active_set, "_descend", lambda systems, C, scale: (
-        taken.append(C.shape[1]), primal(systems, C, scale))[1])
+    monkeypatch.setattr(active_set, "_descend", lambda systems, pixels, *rest: (
+        taken.append(pixels.size), primal(systems, pixels, *rest))[1])
     G, C = M.T @ M, M.T @ Y
     assert kkt_residual(G, C, minimise(G, C, sum_to_one), sum_to_one).max() < 1e-12
     assert sum(taken) > 0, "no pixel cycled, so this shows nothing"
+
+
+def pixel_systems(P=5, N=400, seed=3):
+    """Gram matrices of each pixel's own endmembers (N, P, P), and products (P, N) that make many abundances zero."""
+    rng = np.random.default_rng(seed)
+    M = rng.uniform(0, 1, (N, 12, P)) + 0.5
+    y = np.einsum("nlp,pn->nl", M, rng.dirichlet(np.ones(P), N).T) + 0.4 * rng.standard_normal((N, 12))
+    return np.einsum("nlp,nlq->npq", M, M), np.einsum("nlp,nl->pn", M, y)
+
+
+@pytest.mark.parametrize("sum_to_one", [True, False])
+def test_a_gram_matrix_per_pixel_is_solved_exactly(sum_to_one):
+    G, C = pixel_systems()
+    A = minimise(G, C, sum_to_one)
+    assert (A == 0).mean() > 0.2, "no constraint is active, so this shows nothing"
+    assert kkt_residual(G, C, A, sum_to_one).max() < 1e-12
+
+
+@pytest.mark.parametrize("sum_to_one", [True, False])
+def test_a_gram_matrix_per_pixel_gives_what_the_pixel_alone_gives(sum_to_one, monkeypatch):
+    G, C = pixel_systems(N=50)
+    alone = np.stack([minimise(g, c[:, None], sum_to_one)[:, 0] for g, c in zip(G, C.T)], axis=1)
+    np.testing.assert_allclose(minimise(G, C, sum_to_one), alone, atol=1e-12)
+    monkeypatch.setattr(active_set, "FULL_EXCHANGES", -1)  # every pixel with an active constraint goes to the other way
+    np.testing.assert_allclose(minimise(G, C, sum_to_one), alone, atol=1e-12)
+    C[0, 7] = np.nan
+    A = minimise(G, C, sum_to_one)
+    assert np.isnan(A[:, 7]).all() and np.isfinite(np.delete(A, 7, axis=1)).all()
