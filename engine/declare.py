@@ -35,7 +35,8 @@ class Style(Enum):
     COMPOSITE = "composite"      # red, green, blue, drawn as they are
     SPECTRAL = "spectral"        # a hyperspectral scene in natural colours
     ERROR = "error"              # one band, from 0 upwards
-    SCALING = "scaling"          # one band around 1
+    SCALING = "scaling"          # around 1; of several bands, one range for all that the tool gives
+    DEPARTURE = "departure"      # one band per endmember, from 0 upwards, one range for all that the tool gives
     COMPONENTS = "components"    # the first three bands as red, green, blue, stretched
 
 
@@ -140,11 +141,19 @@ class Output:
     help: str = field(kw_only=True)
     optional: bool = field(default=True, kw_only=True)
     create: bool = field(default=True, kw_only=True)   # whether QGIS's dialog asks for it unless told otherwise
+    advanced: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
 class RasterOutput(Output):
     """A raster on the input's grid."""
+
+    style: Style = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class FolderOutput(Output):
+    """A folder of rasters on the input's grid, all drawn in one style. Other files in that folder stay."""
 
     style: Style = field(kw_only=True)
 

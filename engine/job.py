@@ -1,8 +1,11 @@
 """A job: what a tool's `run` is given, between the declaration and the files."""
 
+import contextlib
 import json
+import os
 
-from .declare import BandsInput, RasterInput, Style
+from .declare import BandsInput, FolderOutput, RasterInput, Style
+from .filenames import distinct
 from .palette import colours, expression
 from .raster import RasterWriter, Scene
 from .sentences import ONE_BAND, UserError
@@ -32,7 +35,7 @@ class Job:
         self.tool, self.values, self._outputs, self._version, self._tell = tool, values, outputs, version, tell
         self._passes, self._passed, self._percent, self._scenes = 1, 0, -1, {}
         self.warned = False
-        self.result = {"numbers": {}, "rasters": {}, "spectra": {}, "tables": {}}
+        self.result = {"numbers": {}, "rasters": {}, "folders": {}, "spectra": {}, "tables": {}}
 
     def value(self, parameter):
         """A number, choice, flag, text, file or field, as given or its default."""
@@ -80,19 +83,35 @@ class Job:
 
         `options` are the writer's.
         """
-        self.result["rasters"][output.name] = {"style": output.style.value, "names": list(names),
-                                               "colours": colours(names)}
-        if output.style is Style.SPECTRAL:
-            self.result["rasters"][output.name]["rgb"] = natural_colours(len(names), options.get("wavelengths"))
-        return RasterWriter(self.path(output), scene, names, tags=self.provenance(), **options)
+        self.result["rasters"][output.name] = _look(output.style, names, options)
+        return self._writer(self.path(output), scene, names, options)
+
+    def folder_raster(self, output, stem, scene, names, **options):
+        """
+        A writer for one more raster in an output folder, as `raster` gives it; its file is named after `stem`.
+
+        What a file name cannot hold is replaced, and of two stems that would share a file the later gets a number.
+        """
+        folder, rasters = self.path(output), self.result["folders"].setdefault(output.name, [])
+        file = distinct(stem, [other["file"] for other in rasters], ".tif")
+        rasters.append({"file": file, **_look(output.style, names, options)})
+        with contextlib.suppress(OSError):  # the writer says what is wrong
+            os.makedirs(folder, exist_ok=True)
+        return self._writer(os.path.join(folder, file), scene, names, options)
+
+    def _writer(self, path, scene, names, options):
+        return RasterWriter(path, scene, names, tags=self.provenance(), **options)
 
     def classes(self, output, names):
         """The classes of a paletted raster, from 1 up, for its style and legend."""
         self.result["rasters"][output.name].update(names=list(names), colours=colours(names))
 
     def give_range(self, output, low, high):
-        """The range of values that the output's style spans."""
-        self.result["rasters"][output.name]["range"] = [float(low), float(high)]
+        """The range of values that the output's style spans; of a folder, that of every raster written so far."""
+        looks = self.result["folders"].get(output.name, []) if isinstance(output, FolderOutput) \
+            else [self.result["rasters"][output.name]]
+        for look in looks:
+            look["range"] = [float(low), float(high)]
 
     def give_spectra(self, output, spectra, scene=None):
         """Spectra for a layer, which the provider writes in the CRS of the `scene` that their points lie on."""
@@ -160,6 +179,14 @@ class Job:
         """Something that the user should see."""
         self.warned = True
         self._tell({"warning": template, "arguments": arguments})
+
+
+def _look(style, names, options):
+    """What the provider needs to know of a raster to style it; `options` are its writer's."""
+    look = {"style": style.value, "names": list(names), "colours": colours(names)}
+    if style is Style.SPECTRAL:
+        look["rgb"] = natural_colours(len(names), options.get("wavelengths"))
+    return look
 
 
 def plain(value):

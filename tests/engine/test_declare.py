@@ -2,8 +2,9 @@
 
 import pytest
 
-from subpixel.engine.declare import (BandsInput, Choice, FeaturesInput, Flag, Group, Integer, NumberOutput, RasterInput,
-                                     RasterOutput, Real, SpectraInput, Style, Text, Tool, complaint, validate)
+from subpixel.engine.declare import (BandsInput, Choice, FeaturesInput, Flag, FolderOutput, Group, Integer,
+                                     NumberOutput, RasterInput, RasterOutput, Real, SpectraInput, Style, Text, Tool,
+                                     complaint, validate)
 from subpixel.engine.sentences import UserError
 
 
@@ -61,6 +62,13 @@ def test_a_tool_that_does_nothing_says_so():
 def test_a_declaration_cannot_be_changed():
     with pytest.raises(AttributeError):
         Mixer.count.default = 4
+
+
+def test_an_output_is_ordinary_unless_told_otherwise():
+    assert not any(output.advanced for output in Mixer.outputs())
+    spectra = FolderOutput("PIXELENDMEMBERS", "Endmembers in every pixel", help="Rasters.", style=Style.SPECTRAL,
+                           advanced=True)
+    assert (spectra.optional, spectra.create, spectra.advanced) == (True, True, True)
 
 
 # values
