@@ -1,0 +1,204 @@
+"""
+Maps that vary little from pixel to pixel: smoothing, and abundances under a spatial prior.
+
+Differences are taken between neighbours in a row and in a column, none across the image's edges (Neumann): the
+discrete cosine transform turns D_h^T D_h + D_v^T D_v into the eigenvalues `laplacian`, so that every linear system
+here is one transform there and one back.
+"""
+
+import numpy as np
+from scipy import fft
+
+from ..blind.nmf import onto_simplex
+
+BALANCE = 10.0     # the ADMM's gap and its move may differ by this factor before rho changes
+GROWTH = 2.0       # and so much it changes then
+EVERY = 5          # steps between two looks at rho
+
+
+def laplacian(shape):
+    """Eigenvalues (rows, cols) of D_h^T D_h + D_v^T D_v."""
+    rows, cols = (2 - 2 * np.cos(np.pi * np.arange(side) / side) for side in shape)
+    return rows[:, None] + cols
+
+
+def transform(X):
+    """Orthonormal cosine transform of maps (..., rows, cols)."""
+    return fft.dctn(X, axes=(-2, -1), norm="ortho")
+
+
+def inverse(X):
+    return fft.idctn(X, axes=(-2, -1), norm="ortho", overwrite_x=True)
+
+
+def smoothed(X, data, smoothness, eigenvalues):
+    """
+    The maps Z that minimise data/2 ||Z - X||^2 + smoothness/2 (||D_h Z||^2 + ||D_v Z||^2).
+
+    Parameters
+    ----------
+    X : ndarray (..., rows, cols)
+    data, smoothness : float
+    eigenvalues : ndarray (rows, cols)
+        From `laplacian`.
+
+    Returns
+    -------
+    Z : ndarray (..., rows, cols)
+    roughness : float
+        ||D_h Z||^2 + ||D_v Z||^2 of all maps.
+    """
+    spectrum = transform(X)
+    spectrum *= (data / (data + smoothness * eigenvalues)).astype(spectrum.dtype)
+    roughness = float((np.square(spectrum, dtype=np.float64) * eigenvalues).sum())
+    return inverse(spectrum), roughness
+
+
+def across(X):
+    """D_h X: differences to the next column, (..., rows, cols - 1)."""
+    return np.diff(X, axis=-1)
+
+
+def down(X):
+    """D_v X: differences to the next row, (..., rows - 1, cols)."""
+    return np.diff(X, axis=-2)
+
+
+def total_variation(A, shape):
+    """||D_h A||_1 + ||D_v A||_1 of abundances (P, N)."""
+    maps = A.reshape(-1, *shape)
+    return float(np.abs(across(maps)).sum() + np.abs(down(maps)).sum())
+
+
+def _adjoint(h, v):
+    """D_h^T h + D_v^T v."""
+    def back(d, axis):
+        width = [(0, 0)] * d.ndim
+        width[axis] = (1, 1)
+        return -np.diff(np.pad(d, width), axis=axis)
+    return back(h, -1) + back(v, -2)
+
+
+class TotalVariation:
+    """The prior weight (||D_h A||_1 + ||D_v A||_1), for `SpatialAbundances`."""
+
+    def __init__(self, weight, shape):
+        self.weight, self._shape, self._inverse = weight, shape, 1 / (1 + laplacian(shape))
+        self._duals = None
+
+    def cost(self, A):
+        return self.weight * total_variation(A, self._shape)
+
+    def step(self, X, V, rho):
+        """
+        Split the differences of the present maps `V`, then draw V to `X` (P, rows, cols) and to those.
+
+        Returns V and the squared gap of that splitting.
+        """
+        if self._duals is None:
+            self._duals = [np.zeros_like(across(V)), np.zeros_like(down(V))]
+        shrunk = [_soft(D(V) - d, self.weight / rho) for D, d in zip((across, down), self._duals)]
+        V = inverse(transform(X + _adjoint(*(s + d for s, d in zip(shrunk, self._duals)))) * self._inverse)
+        gaps = [D(V) - s for D, s in zip((across, down), shrunk)]
+        for d, gap in zip(self._duals, gaps):
+            d -= gap
+        return V, sum(float(np.square(gap).sum()) for gap in gaps)
+
+    def rescale(self, factor):
+        """Scaled multipliers stay multipliers when rho grows by `factor`."""
+        for d in self._duals:
+            d /= factor
+
+
+class Smoothness:
+    """The prior weight/2 (||D_h A||^2 + ||D_v A||^2), for `SpatialAbundances`."""
+
+    def __init__(self, weight, shape):
+        self.weight, self._shape, self._eigenvalues = weight, shape, laplacian(shape)
+
+    def cost(self, A):
+        maps = A.reshape(-1, *self._shape)
+        return self.weight / 2 * float(np.square(across(maps)).sum() + np.square(down(maps)).sum())
+
+    def step(self, X, V, rho):
+        return smoothed(X, rho, self.weight, self._eigenvalues)[0], 0.0
+
+    def rescale(self, factor):
+        pass
+
+
+class SpatialAbundances:
+    """
+    Abundances under a spatial prior: min sum_n 1/2 a^T H_n a - c_n^T a + prior(A), columns on the simplex.
+
+    Scaled ADMM with the splittings V = A (to which the prior applies) and B = A (on the simplex)::
+
+        A   per pixel, (H_n + 2 rho I) a = c_n + rho (v + d + b + f)
+        V   the prior's own step, towards A - d
+        B   projection of A - f onto the simplex
+        d -= A - V,  f -= A - B
+
+    Splittings, multipliers and rho are kept from call to call: where H and c have changed little, few steps suffice.
+
+    Parameters
+    ----------
+    prior : TotalVariation or Smoothness
+    A : ndarray (P, N)
+        Where to start, on the simplex.
+    shape : (int, int)
+        Rows and columns, N pixels row-major. A pixel with H_n = 0 and c_n = 0 is filled in by the prior.
+    steps : int
+        At most so many for a call.
+    tolerance : float
+        Root mean square, in units of abundance, below which the splittings agree and have stopped moving.
+
+    References
+    ----------
+    J. Eckstein, D. Bertsekas, Math. Programming 55, 1992; S. Boyd et al., Distributed optimization and statistical
+    learning via the alternating direction method of multipliers, 2011, section 3.3 (stopping) and 3.4.1 (rho). The
+    cited unmixing codes put the sum to one into the step for A; here B, which is returned, satisfies both constraints
+    to rounding.
+    """
+
+    def __init__(self, prior, A, shape, steps=100, tolerance=3e-4):
+        self.prior, self._steps, self._tolerance, self._rho = prior, steps, tolerance, None
+        self._maps = (len(A), *shape)
+        self._V = A.reshape(self._maps).copy()
+        self._B, self._d, self._f = A.copy(), np.zeros_like(A), np.zeros_like(A)
+
+    def __call__(self, H, c):
+        """The abundances (P, N) for H (N, P, P) and c (P, N)."""
+        if self._rho is None:
+            self._rho = max(float(np.einsum("npp->n", H).mean()) / len(c), np.finfo(float).tiny)
+        solve, enough = _solver(H, self._rho), self._tolerance * np.sqrt(2 * c.size)
+        for step in range(1, self._steps + 1):
+            V, B = self._V.reshape(len(c), -1), self._B
+            A = solve(c + self._rho * (V + self._d + B + self._f))
+            self._V, gaps = self.prior.step((A - self._d).reshape(self._maps), self._V, self._rho)
+            newV, self._B = self._V.reshape(len(c), -1), onto_simplex(A - self._f)
+            self._d -= A - newV
+            self._f -= A - self._B
+            gap = np.sqrt(np.square(A - newV).sum() + np.square(A - self._B).sum() + gaps)
+            move = np.sqrt(np.square(newV - V).sum() + np.square(self._B - B).sum())
+            if max(gap, move) <= enough:
+                break
+            if step % EVERY == 0:
+                factor = GROWTH if gap > BALANCE * move else 1 / GROWTH if move > BALANCE * gap else 1.0
+                if factor != 1.0:
+                    self._rho *= factor
+                    self._d /= factor
+                    self._f /= factor
+                    self.prior.rescale(factor)
+                    solve = _solver(H, self._rho)
+        return self._B
+
+
+def _solver(H, rho):
+    """A function that solves (H_n + 2 rho I) a = x for all pixels, x (P, N)."""
+    P = H.shape[-1]
+    W = np.ascontiguousarray(np.linalg.inv(H + 2 * rho * np.eye(P)).transpose(1, 2, 0))
+    return lambda x: np.einsum("pqn,qn->pn", W, x)
+
+
+def _soft(X, threshold):
+    return np.sign(X) * np.maximum(np.abs(X) - threshold, 0)
