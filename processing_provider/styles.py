@@ -97,20 +97,29 @@ def _stretched(layer, bands):
 
 
 def _error(layer, answer):
-    provider = layer.dataProvider()
-    high = provider.cumulativeCut(1, 0.0, 0.98, provider.extent(), 250000)[1]
+    high = _cut(layer, 0.0, 0.98)[1]
     return _ramp(layer, _named_ramp("Magma"), 0, high if high > 0 else 1)
 
 
 def _scaling(layer, answer):
-    provider = layer.dataProvider()
-    low, high = provider.cumulativeCut(1, 0.02, 0.98, provider.extent(), 250000)
+    low, high = answer.get("range") or _cut(layer, 0.02, 0.98)
     reach = max(1 - low, high - 1, 1e-3)
     return _ramp(layer, _named_ramp("PuOr"), 1 - reach, 1 + reach)
 
 
+def _departure(layer, answer):
+    high = (answer.get("range") or _cut(layer, 0.0, 0.98))[1]
+    return _ramp(layer, _named_ramp("Viridis"), 0, high if high > 0 else 1)
+
+
 RENDERERS = {"fractions": _fractions, "dominant": _dominant, "composite": _composite, "spectral": _spectral,
-             "error": _error, "scaling": _scaling, "components": _components}
+             "error": _error, "scaling": _scaling, "departure": _departure, "components": _components}
+
+
+def _cut(layer, lower, upper):
+    """Between which values the shares `lower` and `upper` of band 1 lie."""
+    provider = layer.dataProvider()
+    return provider.cumulativeCut(1, lower, upper, provider.extent(), 250000)
 
 
 def _named_ramp(name):
