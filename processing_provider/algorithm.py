@@ -136,13 +136,14 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(trouble)
         targets = self._targets(parameters, context)
         with Staging() as staging:
-            outputs = {output.name: str(staging.place(targets[output.name], isinstance(output, LAYERS)))
+            outputs = {output.name: str(self._place(output, targets[output.name], staging))
                        for output in self._tool.outputs() if output.name in targets}
             result = self._run(self._values(parameters, context, staging, feedback), outputs, staging, feedback)
             if result is None:
                 feedback.pushInfo(tr("Cancelled: nothing was written."))
                 return {}
             self._finish(result, outputs, context)
+            self._check_folders(result, targets)
             if feedback.isCanceled():
                 return {}
             staging.deliver()
@@ -154,8 +155,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
 
     def _targets(self, parameters, context):
         """Where each output that is wanted goes, by name. No two are the same, and none is an input."""
-        targets, layers = {}, {}
-        inputs = {Path(path.split("|")[0]).resolve() for path in self._paths.values() if path}
+        targets, taken = {}, {}
         for output in self._tool.outputs():
             if isinstance(output, declare.NumberOutput):
                 continue
@@ -164,20 +164,36 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             if not target:
                 continue
             path = Path(target).resolve()
-            if path in inputs:
-                raise QgsProcessingException(tr(
-                    "The output {label} would replace the input {path}. Choose another name.").format(
-                        label=tr(output.label), path=target))
+            self._check_input(output, path)
             # two layers that differ only in their ending would share one style file
-            place = path.with_suffix("") if isinstance(output, LAYERS) else path
-            if place in layers:
-                raise QgsProcessingException(tr(
-                    "The outputs {first} and {second} have the same name {path}, so they would share files beside "
-                    "them, such as {path}.qml. Choose another for one of them.").format(
-                        first=layers[place], second=tr(output.label), path=place.name))
-            layers[place] = tr(output.label)
+            for place in [path, path.with_suffix(".qml")] if isinstance(output, LAYERS) else [path]:
+                if place in taken:
+                    raise QgsProcessingException(tr(
+                        "The outputs {first} and {second} have the same name {name}, so they would share {file}. "
+                        "Choose another for one of them.").format(
+                            first=taken[place], second=tr(output.label), name=path.stem, file=place.name))
+                taken[place] = tr(output.label)
             targets[output.name] = target
         return targets
+
+    def _check_input(self, output, path):
+        """An output replaces no input."""
+        if path in {Path(source.split("|")[0]).resolve() for source in self._paths.values() if source}:
+            raise QgsProcessingException(tr(
+                "The output {label} would replace the input {path}. Choose another place for it.").format(
+                    label=tr(output.label), path=path))
+
+    def _check_folders(self, result, targets):
+        """Nor does a file in an output folder, whose name is known only after the run."""
+        for output in self._tool.outputs():
+            for answer in result["folders"].get(output.name, []):
+                self._check_input(output, Path(targets[output.name], answer["file"]).resolve())
+
+    @staticmethod
+    def _place(output, target, staging):
+        """Where the engine writes an output."""
+        return staging.place_folder(target) if isinstance(output, declare.FolderOutput) \
+            else staging.place(target, isinstance(output, LAYERS))
 
     def _values(self, parameters, context, staging, feedback):
         """Every parameter's value as the job holds it."""
@@ -230,6 +246,9 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         """Write the vector layers and the styles beside the staged outputs."""
         for name, answer in result["rasters"].items():
             styles.style_raster(Path(outputs[name]), answer)
+        for name, answers in result["folders"].items():
+            for answer in answers:
+                styles.style_raster(Path(outputs[name], answer["file"]), answer)
         for name, answer in result["spectra"].items():
             if vectors.write_spectra(Path(outputs[name]), answer["features"], self._crs(answer["raster"]),
                                      context.transformContext()):

@@ -2,7 +2,8 @@
 
 from qgis.core import (Qgis, QgsProcessingOutputNumber, QgsProcessingParameterBand, QgsProcessingParameterBoolean,
                        QgsProcessingParameterEnum, QgsProcessingParameterFeatureSource, QgsProcessingParameterField,
-                       QgsProcessingParameterFile, QgsProcessingParameterFileDestination, QgsProcessingParameterNumber,
+                       QgsProcessingParameterFile, QgsProcessingParameterFileDestination,
+                       QgsProcessingParameterFolderDestination, QgsProcessingParameterNumber,
                        QgsProcessingParameterRasterDestination, QgsProcessingParameterRasterLayer,
                        QgsProcessingParameterString, QgsProcessingParameterVectorDestination)
 
@@ -71,7 +72,7 @@ def _make(parameter, name, label, optional):
 
 
 def destination(output):
-    """QGIS's destination for a declared output that is a file or layer, or its output for a number."""
+    """QGIS's destination for a declared output that is a file, a layer or a folder, or its output for a number."""
     label = tr(output.label)
     if isinstance(output, declare.NumberOutput):
         return QgsProcessingOutputNumber(output.name, label)
@@ -81,11 +82,15 @@ def destination(output):
     elif isinstance(output, (declare.SpectraOutput, declare.TableOutput)):
         made = QgsProcessingParameterVectorDestination(output.name, label, Qgis.ProcessingSourceType.Vector, None,
                                                        output.optional, create)
+    elif isinstance(output, declare.FolderOutput):
+        made = QgsProcessingParameterFolderDestination(output.name, label, None, output.optional, create)
     else:
         extensions = ("html",) if isinstance(output, declare.ReportOutput) else output.extensions
         filters = ";;".join(f"{extension.upper()} (*.{extension})" for extension in extensions)
         made = QgsProcessingParameterFileDestination(output.name, label, filters, None, output.optional, create)
     made.setHelp(tr(output.help))
+    if output.advanced:
+        made.setFlags(made.flags() | Qgis.ProcessingParameterFlag.Advanced)
     return made
 
 

@@ -36,7 +36,8 @@ def entry(tool):
     lines += [f"| `{parameter.name}` | **{parameter.label}**{' (advanced)' if parameter.advanced else ''}. "
               f"{parameter.help}{options(parameter)} | {default(parameter)} |" for parameter in tool.parameters()]
     lines += ["", "| output | |", "|---|---|"]
-    lines += [f"| `{output.name}` | **{output.label}**. {output.help} |" for output in tool.outputs()]
+    lines += [f"| `{output.name}` | **{output.label}**{' (advanced)' if output.advanced else ''}. "
+              f"{output.help} |" for output in tool.outputs()]
     return "\n".join([*lines, "", f"Reference: {tool.citation}.", ""])
 
 

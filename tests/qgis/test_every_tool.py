@@ -19,7 +19,7 @@ EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declar
               declare.ReportOutput: "html"}
 RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "composite": "multibandcolor",
              "spectral": "multibandcolor", "error": "singlebandpseudocolor", "scaling": "singlebandpseudocolor",
-             "components": "multibandcolor"}
+             "departure": "singlebandpseudocolor", "components": "multibandcolor"}
 
 pytestmark = pytest.mark.parametrize("id", TOOLS)
 finished = {}
@@ -37,6 +37,8 @@ def example(id, examples, folder):
         extension = EXTENSIONS.get(type(output)) or getattr(output, "extensions", [None])[0]
         if extension:
             values[output.name] = str(folder / f"{output.name.lower()}.{extension}")
+        elif isinstance(output, declare.FolderOutput):
+            values[output.name] = str(folder / output.name.lower())
     return values
 
 
@@ -50,10 +52,16 @@ def result(id, qgis, examples, run, tmp_path_factory):
     return finished[id]
 
 
+def files(output, path):
+    """The files that an output consists of, styles aside: itself, or the rasters of a folder."""
+    return sorted(Path(path).glob("*.tif")) if isinstance(output, declare.FolderOutput) else [Path(path)]
+
+
 def rasters(id, result):
-    """The raster outputs of a run: declaration and opened dataset."""
-    return [(output, gdal.Open(result[1][output.name])) for output in TOOLS[id].outputs()
-            if isinstance(output, declare.RasterOutput)]
+    """The raster outputs of a run, those in folders included: declaration and opened dataset."""
+    return [(output, gdal.Open(str(file))) for output in TOOLS[id].outputs()
+            if isinstance(output, (declare.RasterOutput, declare.FolderOutput))
+            for file in files(output, result[1][output.name])]
 
 
 def test_is_declared_completely(id):
@@ -95,11 +103,13 @@ def test_returns_every_output_and_leaves_nothing_else(id, result):
         if isinstance(output, declare.NumberOutput):
             assert type(results[output.name]) in (int, float) and math.isfinite(results[output.name])
         else:
-            assert Path(results[output.name]).stat().st_size > 0
-    wanted = {Path(results[output.name]) for output in TOOLS[id].outputs()
-              if not isinstance(output, declare.NumberOutput)}
+            assert files(output, results[output.name]), f"{output.name} is empty"
+    wanted = {file for output in TOOLS[id].outputs() if not isinstance(output, declare.NumberOutput)
+              for file in files(output, results[output.name])}
     styles = {path.with_suffix(".qml") for path in wanted}
-    assert wanted <= set(folder.iterdir()) <= wanted | styles
+    assert all(file.stat().st_size > 0 for file in wanted)
+    folders = {Path(results[output.name]) for output in TOOLS[id].outputs() if isinstance(output, declare.FolderOutput)}
+    assert wanted | folders <= set(folder.rglob("*")) <= wanted | folders | styles
     assert not feedback.errors
 
 
@@ -136,13 +146,13 @@ def test_rasters_carry_names_and_provenance(id, result):
 
 
 def test_layers_open_styled(id, result):
+    for output, dataset in rasters(id, result):
+        layer = QgsRasterLayer(dataset.GetDescription(), output.name)
+        assert layer.renderer().type() == RENDERERS[output.style.value]
+        if output.style is declare.Style.FRACTIONS:
+            assert (layer.renderer().classificationMin(), layer.renderer().classificationMax()) == (0, 1)
     for output in TOOLS[id].outputs():
         path = result[1][output.name]
-        if isinstance(output, declare.RasterOutput):
-            layer = QgsRasterLayer(path, output.name)
-            assert layer.renderer().type() == RENDERERS[output.style.value]
-            if output.style is declare.Style.FRACTIONS:
-                assert (layer.renderer().classificationMin(), layer.renderer().classificationMax()) == (0, 1)
         if isinstance(output, declare.SpectraOutput) and QgsVectorLayer(path).isSpatial():
             layer = QgsVectorLayer(path, output.name)
             assert layer.renderer().type() == "categorizedSymbol" and layer.labelsEnabled()
@@ -185,8 +195,11 @@ def test_same_seed_gives_the_same_result(id, result, examples, run, tmp_path):
     again = run(id, example(id, examples, tmp_path))
     for output in TOOLS[id].outputs():
         first, second = result[1][output.name], again[output.name]
-        if isinstance(output, declare.RasterOutput):
-            assert (gdal.Open(first).ReadAsArray() == gdal.Open(second).ReadAsArray()).all()
+        if isinstance(output, (declare.RasterOutput, declare.FolderOutput)):
+            first, second = files(output, first), files(output, second)
+            assert [file.name for file in first] == [file.name for file in second]
+            for one, other in zip(first, second):
+                assert (gdal.Open(str(one)).ReadAsArray() == gdal.Open(str(other)).ReadAsArray()).all()
         elif isinstance(output, declare.SpectraOutput):
             first, second = ([feature["profile"] for feature in QgsVectorLayer(path, "x").getFeatures()]
                              for path in (first, second))
