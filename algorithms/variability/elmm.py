@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..abundances.active_set import minimise
 from .model import VariableUnmixing, alternate, begin, relative_change, sweep
 from .pixel_endmembers import correlations, grams, ridge_endmembers
-from .spatial import SpatialAbundances, TotalVariation, laplacian, smoothed
+from .spatial import TotalVariation, abundance_step, laplacian, smoothed
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,13 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
     variability, IEEE TIP 25(8), 2016. Departures: no differences across the image's edges, where its code has periodic
     ones; convergence is of A and psi, of which M_n is a function.
     """
-    given = dict(lambda_s=lambda_s, lambda_psi=lambda_psi)
-    problem = begin(Y, M0, shape, valid, **given if lambda_a == 0 else given | dict(lambda_a=lambda_a))
+    problem = begin(Y, M0, shape, valid, dict(lambda_s=lambda_s, lambda_psi=lambda_psi), dict(lambda_a=lambda_a))
     P, N = problem.P, problem.N
     columns = problem.M0.T.astype(problem.Y.dtype)[:, :, None]
     size, eigenvalues = np.square(problem.M0).sum(axis=0), laplacian(shape)
     prior = TotalVariation(lambda_a, shape)
-    spatial = SpatialAbundances(prior, problem.A, shape) if lambda_a > 0 else None
-    A, psi = problem.A, np.ones((P, N))
+    abundances = abundance_step(prior, problem.A, shape)
+    A, psi = problem.A, np.tile(problem.psi, (P, 1))
 
     def endmembers(part):
         T = columns * psi[:, None, part].astype(columns.dtype)
@@ -101,7 +99,7 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
         sweep(measure, N)
         energy = np.einsum("npp->pn", H).copy()
         H[~problem.valid] = 0
-        newA = spatial(H, c) if spatial else _alone(H, c, problem)
+        newA = abundances(H, c)
         newpsi, roughness = np.empty_like(psi), 0.0
         for p in range(P):
             Z, rough = smoothed(g[p].reshape(shape) / size[p], lambda_s * size[p], lambda_psi, eigenvalues)
@@ -111,14 +109,6 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
         A, psi = newA, newpsi
         return problem.misfit(H, c, A) + lambda_s / 2 * apart + prior.cost(A) + lambda_psi / 2 * roughness, change
 
-    H, c = problem.normal_equations(lambda part: np.broadcast_to(columns, (*columns.shape[:2], part.stop - part.start)))
-    costs, converged = alternate(step, problem.misfit(H, c, A) + prior.cost(A), iterations=iterations,
+    costs, converged = alternate(step, problem.misfit_of_reference(A) + prior.cost(A), iterations=iterations,
                                  tolerance=tolerance, callback=callback)
     return problem.result(A, problem.M0, endmembers, costs, converged, ScaledUnmixing, psi=psi)
-
-
-def _alone(H, c, problem):
-    """The abundances of every pixel by itself; those of pixels without data stay as they started."""
-    A = problem.A.copy()
-    A[:, problem.valid] = minimise(H[problem.valid], c[:, problem.valid], sum_to_one=True)
-    return A

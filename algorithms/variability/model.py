@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..abundances.linear_model import check_endmembers
+from ..abundances.products import products
 from ..abundances.scls import scls
 from .pixel_endmembers import chunks, correlations, departure, grams, mixtures
 
@@ -119,6 +120,11 @@ class Problem:
         along, inside = np.einsum("pn,pn->", c, A), np.einsum("pn,npq,qn->", A, H, A, optimize=True)
         return 0.5 * max(energy - 2 * along + inside, 0.0)
 
+    def misfit_of_reference(self, A):
+        """The same where every pixel has the reference endmembers."""
+        C, G = products(self.Y, self.M0)[0], self.M0.T @ self.M0
+        return self.misfit(np.broadcast_to(G, (self.N, *G.shape)), C, A * self.valid)
+
     def result(self, A, M0, endmembers, costs, converged, kind=VariableUnmixing, **more):
         """The answer in the data's own units."""
         dtype = self.Y.dtype.type
@@ -126,7 +132,7 @@ class Problem:
                     len(costs) - 1, converged, self.scale, **more)
 
 
-def begin(Y, M0, shape, valid=None, **weights):
+def begin(Y, M0, shape, valid=None, weights=None, optional=None):
     """
     Check and scale the data, and find initial abundances.
 
@@ -140,8 +146,8 @@ def begin(Y, M0, shape, valid=None, **weights):
         Rows and columns of the image.
     valid : ndarray (N,) of bool, optional
         All by default.
-    weights : float
-        The method's, by their names; each must be above zero.
+    weights, optional : dict of float, optional
+        The method's weights by their names, which must be above zero, and those that may be zero too.
 
     Returns
     -------
@@ -151,11 +157,14 @@ def begin(Y, M0, shape, valid=None, **weights):
     ------
     ValueError
         Data that are not finite, shapes that do not fit, endmembers that cannot be told apart or are not positive
-        anywhere, or a weight of zero or below.
+        anywhere, or a weight out of range.
     """
-    for name, weight in weights.items():
+    for name, weight in (weights or {}).items():
         if not (np.isfinite(weight) and weight > 0):
             raise ValueError(f"The weight {name} is {weight:g}: it must be above zero.")
+    for name, weight in (optional or {}).items():
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"The weight {name} is {weight:g}: it must be zero or above.")
     M0 = np.array(M0, dtype=np.float64)
     valid = np.ones(Y.shape[1], dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
     if shape[0] * shape[1] != Y.shape[1] or valid.shape != Y.shape[1:]:

@@ -9,6 +9,7 @@ here is one transform there and one back.
 import numpy as np
 from scipy import fft
 
+from ..abundances.active_set import minimise
 from ..blind.nmf import onto_simplex
 
 BALANCE = 10.0     # the ADMM's gap and its move may differ by this factor before rho changes
@@ -38,7 +39,8 @@ def smoothed(X, data, smoothness, eigenvalues):
     Parameters
     ----------
     X : ndarray (..., rows, cols)
-    data, smoothness : float
+    data : float or ndarray (..., 1, 1)
+    smoothness : float
     eigenvalues : ndarray (rows, cols)
         From `laplacian`.
 
@@ -125,6 +127,24 @@ class Smoothness:
 
     def rescale(self, factor):
         pass
+
+
+def abundance_step(prior, A, shape):
+    """The step for abundances under a prior of any weight, 0 included: a function of H (N, P, P) and c (P, N)."""
+    return SpatialAbundances(prior, A, shape) if prior.weight > 0 else IndependentAbundances(A)
+
+
+class IndependentAbundances:
+    """Abundances of every pixel by itself: min 1/2 a^T H_n a - c_n^T a on the simplex, exactly (`minimise`)."""
+
+    def __init__(self, A):
+        self._A = A
+
+    def __call__(self, H, c):
+        """The abundances (P, N) for H (N, P, P) and c (P, N); those of pixels with H_n = 0 stay as they started."""
+        A, known = self._A.copy(), np.einsum("npp->n", H) > 0
+        A[:, known] = minimise(H[known], c[:, known], sum_to_one=True)
+        return A
 
 
 class SpatialAbundances:
