@@ -1,4 +1,4 @@
-"""Linearly mixed scenes whose abundances are known: Dirichlet draws or smooth fields, with noise of a given SNR."""
+"""Linearly mixed scenes whose abundances are known: Dirichlet draws, smooth fields or bumps; noise of a given SNR."""
 
 import numpy as np
 from scipy import fft
@@ -52,23 +52,88 @@ def gaussian_field_abundances(P, rows, cols, rng, length=None, contrast=3.0, pur
     A : ndarray (P, rows * cols)
         Nonnegative, summing to one; pixels in row-major order.
     """
-    length = max(rows, cols) / 4 if length is None else length
-    if not length > 0:
-        raise ValueError(f"The correlation length is {length:g} pixels: it must be positive.")
-    z = contrast * np.stack([_spherical_field(rows, cols, length, rng).ravel() for _ in range(P)])
+    length = correlation_length(length, rows, cols)
+    z = contrast * np.stack([random_field(rows, cols, length, _spherical, rng).ravel() for _ in range(P)])
     A = np.exp(z - z.max(axis=0))
     return _shaped(A / A.sum(axis=0), pure_pixels, max_abundance)
 
 
-def _spherical_field(rows, cols, length, rng):
-    """One Gaussian field (rows, cols) of exact spherical covariance, cut from a torus too large for it to wrap."""
+def correlation_length(length, rows, cols):
+    """The length given, in pixels, or by default a quarter of the longer side."""
+    length = max(rows, cols) / 4 if length is None else length
+    if not length > 0:
+        raise ValueError(f"The correlation length is {length:g} pixels: it must be positive.")
+    return length
+
+
+def _spherical(h):
+    return 1 - 1.5 * h + 0.5 * h**3
+
+
+def random_field(rows, cols, length, covariance, rng):
+    """
+    One Gaussian random field of mean 0 and an exact covariance, cut from a torus too large for it to wrap.
+
+    Parameters
+    ----------
+    rows, cols : int
+    length : float
+        Pixels farther apart than this are as correlated as at this distance, which should be not at all.
+    covariance : callable(ndarray) -> ndarray
+        Covariance at distances in units of `length`, from 0 to 1.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray (rows, cols)
+    """
     reach = int(np.ceil(length))
     shape = [fft.next_fast_len(max(side + reach, 2 * reach), real=True) for side in (rows, cols)]
     lag = [np.minimum(np.arange(side), side - np.arange(side)) for side in shape]
     h = np.minimum(np.hypot(lag[0][:, None], lag[1][None, :]) / length, 1.0)
-    density = np.maximum(fft.rfft2(1 - 1.5 * h + 0.5 * h**3).real, 0.0)
+    density = np.maximum(fft.rfft2(covariance(h)).real, 0.0)
     white = fft.rfft2(rng.standard_normal(shape))
     return fft.irfft2(np.sqrt(density) * white, s=shape)[:rows, :cols]
+
+
+def gaussian_bumps(P, rows, cols, rng, variance=300.0, most=0.7):
+    """
+    Abundances of the PLMM demonstration: a Gaussian bump for each endmember but the last, which takes the rest.
+
+    The bumps exp(-d^2 / (2 variance)), d the distance in pixels to a centre drawn uniformly in the scene, are cut at
+    `most`; the last endmember is what is left of one, and where the bumps overlap to more than one all are divided by
+    their sum. Far from every bump the last endmember would be pure: there the abundances are moved towards 1/P until
+    none exceeds `most` (see `capped`), so that no pixel is pure.
+
+    Parameters
+    ----------
+    P, rows, cols : int
+        Endmembers and size of the scene.
+    rng : numpy.random.Generator
+    variance : float
+        Square of the bumps' standard deviation, in pixels squared.
+    most : float
+        No abundance exceeds this; between 1/P and 1.
+
+    Returns
+    -------
+    A : ndarray (P, rows * cols)
+        Nonnegative, summing to one; pixels in row-major order.
+
+    References
+    ----------
+    Thouvenin, Dobigeon and Tourneret, IEEE TSP 64(2), 2016, as demonstrated by its authors: 300 and 0.7. Where its
+    bumps stand is not told; the centres drawn and the cap of the last endmember are this function's own.
+    """
+    if not variance > 0:
+        raise ValueError(f"The variance of the bumps is {variance:g} pixels squared: it must be positive.")
+    centres = rng.random((P - 1, 2)) * (rows, cols)
+    down = (np.arange(rows) + 0.5 - centres[:, :1]) ** 2
+    across = (np.arange(cols) + 0.5 - centres[:, 1:]) ** 2
+    bumps = np.exp(-(down[:, :, None] + across[:, None, :]) / (2 * variance)).reshape(P - 1, rows * cols)
+    bumps = np.minimum(bumps, most)
+    A = np.vstack([bumps, np.maximum(1 - bumps.sum(axis=0), 0)])
+    return capped(A / A.sum(axis=0), most)
 
 
 def with_pure_pixels(A):
@@ -189,6 +254,40 @@ def prune_library(M, min_angle):
     return np.array(chosen, dtype=int)
 
 
+def abundances(P, rows, cols, rng, model="dirichlet", pure_pixels=False, max_abundance=1.0, alpha=1.0, length=None,
+               contrast=3.0):
+    """
+    Abundances of one of the models: nonnegative, summing to one in every pixel.
+
+    Parameters
+    ----------
+    P, rows, cols : int
+        Endmembers and size of the scene.
+    rng : numpy.random.Generator
+    model : {"dirichlet", "fields", "bumps"}
+        `dirichlet_abundances` (with `alpha`), `gaussian_field_abundances` (with `length`, `contrast`) or
+        `gaussian_bumps`, where no abundance exceeds 0.7 in any case, save in the pure pixels asked for.
+    pure_pixels : bool
+        At least one pure pixel per endmember.
+    max_abundance : float
+        No abundance exceeds this; below 1 there are no pure pixels.
+
+    Returns
+    -------
+    A : ndarray (P, rows * cols)
+        Pixels in row-major order.
+    """
+    if model == "fields":
+        return gaussian_field_abundances(P, rows, cols, rng, length, contrast, pure_pixels, max_abundance)
+    if model == "bumps":
+        A = gaussian_bumps(P, rows, cols, rng, most=min(0.7, max_abundance))
+    elif model == "dirichlet":
+        A = dirichlet_abundances(P, rows * cols, rng, alpha)
+    else:
+        raise ValueError(f"There is no model of abundances {model!r}: choose dirichlet, fields or bumps.")
+    return _shaped(A, pure_pixels, max_abundance)
+
+
 def simulate(M, rows, cols, rng, fields=False, snr_db=None, eta=None, pure_pixels=False, max_abundance=1.0,
              alpha=1.0, length=None, contrast=3.0):
     """
@@ -219,9 +318,6 @@ def simulate(M, rows, cols, rng, fields=False, snr_db=None, eta=None, pure_pixel
     A : ndarray (P, rows * cols)
         Its abundances.
     """
-    P = M.shape[1]
-    if fields:
-        A = gaussian_field_abundances(P, rows, cols, rng, length, contrast, pure_pixels, max_abundance)
-    else:
-        A = _shaped(dirichlet_abundances(P, rows * cols, rng, alpha), pure_pixels, max_abundance)
+    A = abundances(M.shape[1], rows, cols, rng, "fields" if fields else "dirichlet", pure_pixels, max_abundance,
+                   alpha, length, contrast)
     return add_noise(M @ A, snr_db, rng, eta), A

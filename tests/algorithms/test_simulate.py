@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from subpixel.algorithms.simulate.scene import (add_noise, dirichlet_abundances, gaussian_field_abundances,
-                                                noise_variances, prune_library, simulate)
+from subpixel.algorithms.simulate.scene import (abundances, add_noise, dirichlet_abundances, gaussian_bumps,
+                                                gaussian_field_abundances, noise_variances, prune_library, simulate)
 
 
 @pytest.fixture
@@ -32,6 +32,26 @@ def test_fields_are_correlated_up_to_their_length_only(rng):
     h = 2 / 8
     assert correlation(2) == pytest.approx(1 - 1.5 * h + 0.5 * h**3, abs=0.08)
     assert abs(correlation(12)) < 0.1
+
+
+def test_bumps_are_gaussians_cut_at_the_top_and_the_last_endmember_is_the_rest(rng):
+    A = gaussian_bumps(3, 70, 70, rng, variance=100.0)
+    assert on_the_simplex(A) and A.max() == pytest.approx(0.7) and A.max() <= 0.7
+    lone = (A[0] > 0.2) & (A[0] < 0.6) & (A[1] < 0.01)   # on a flank of the first bump, off the second
+    assert lone.sum() > 20
+    down, across = np.divmod(np.flatnonzero(lone), 70)
+    design = np.stack([down**2 + across**2, down, across, np.ones_like(down)], axis=1)
+    curvature = np.linalg.lstsq(design, np.log(A[0, lone]), rcond=None)[0][0]
+    assert curvature == pytest.approx(-1 / 200, rel=0.05)
+
+
+def test_bumps_obey_the_wishes_of_all_abundances(rng):
+    assert np.all(abundances(3, 30, 30, rng, "bumps", pure_pixels=True).max(axis=1) == 1)
+    assert abundances(3, 30, 30, rng, "bumps", max_abundance=0.5).max() <= 0.5
+    with pytest.raises(ValueError, match="choose dirichlet, fields or bumps"):
+        abundances(3, 30, 30, rng, "lumps")
+    with pytest.raises(ValueError, match="variance of the bumps is 0"):
+        gaussian_bumps(3, 30, 30, rng, variance=0)
 
 
 @pytest.mark.parametrize("fields", [False, True])

@@ -1,5 +1,7 @@
 """Simulated scenes: exactly the mixture that they say, noise as asked for, the same again from the same seed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -15,6 +17,12 @@ X = np.linspace(450, 2400, 60)
 LIBRARY = spectra(np.stack([0.5 + 0.45 * np.cos(k * np.pi * np.linspace(0, 1, 60)) for k in range(6)], axis=1),
                   ["flat", "fall", "bowl", "wave", "ripple", "comb"], X)
 SMALL = {"ENDMEMBERS": LIBRARY, "COUNT": 3, "ROWS": 20, "COLUMNS": 30}
+NUMBERED = spectra(LIBRARY.M, LIBRARY.names)
+BRIGHT = np.tile([0.9, 1.0, 1.1], 4)
+CLASSES = ["soil"] * 3 + ["tree"] * 3 + ["road"] * 3 + [None, "roof", " "]
+BUNDLES = replace(spectra(np.repeat(LIBRARY.M[:, :4], 3, axis=1) * BRIGHT, None, X),
+                  attributes=[{"class": name, "plot": number} for number, name in enumerate(CLASSES)])
+IN_BUNDLES = {"ENDMEMBERS": BUNDLES, "COUNT": 0, "VARIABILITY": "bundles", "MATERIALFIELD": "class"}
 
 
 def simulated(tmp_path, **values):
@@ -26,7 +34,7 @@ def simulated(tmp_path, **values):
             from_features(result["spectra"]["TRUEENDMEMBERS"]["features"]), said)
 
 
-@pytest.mark.parametrize("model", ["dirichlet", "fields"])
+@pytest.mark.parametrize("model", ["dirichlet", "fields", "bumps"])
 def test_without_noise_the_scene_is_the_mixture_of_its_truth(model, tmp_path):
     Y, A, truth, _ = simulated(tmp_path, ABUNDANCEMODEL=model)
     np.testing.assert_allclose(Y, truth.M @ A, atol=1e-6)
@@ -95,7 +103,78 @@ def test_missing_values_cost_their_band_or_their_spectrum(tmp_path):
     assert "Left out 2 spectra with missing values or zeros alone: bowl, ripple." in said
 
 
+def strength(tmp_path, **values):
+    """The raster of the variability, (P, L), and the scene's names of endmembers."""
+    run_tool("simulatescene", {**SMALL, **values}, HSI=tmp_path / "v.tif", TRUEVARIABILITY=tmp_path / "s.tif")
+    with rasterio.open(tmp_path / "s.tif") as file:
+        return file.read().reshape(file.count, -1), list(file.descriptions)
+
+
+def test_without_variability_its_raster_is_zero_and_has_the_endmembers_names(tmp_path):
+    change, names = strength(tmp_path)
+    assert not change.any() and names == simulated(tmp_path)[2].names
+
+
+@pytest.mark.parametrize("model, amount", [("scaling", 0.4), ("piecewise", 0.5), ("bands", 0.2), ("atmosphere", 40),
+                                           ("hapke", 15)])
+def test_each_variability_changes_the_scene_alone_and_by_its_amount(model, amount, tmp_path):
+    plain, given = simulated(tmp_path), simulated(tmp_path, VARIABILITY=model, AMOUNT=amount, SNR=60)
+    assert np.array_equal(given[1], plain[1]) and np.array_equal(given[2].M, plain[2].M)
+    assert np.abs(given[0] - plain[0]).max() > 0.01
+    by_default, nothing = strength(tmp_path, VARIABILITY=model)[0], strength(tmp_path, VARIABILITY=model, AMOUNT=0)[0]
+    asked = strength(tmp_path, VARIABILITY=model, AMOUNT=amount)[0]
+    assert nothing.max() < 1e-6 < 0.02 < asked.max() < 0.6
+    assert (asked.mean() > by_default.mean()) == (model in ("scaling", "piecewise", "bands"))
+
+
+def test_one_scaled_endmember_per_pixel_shows_the_factor_that_its_raster_tells(tmp_path):
+    values = {"VARIABILITY": "scaling", "PUREPIXELS": True}
+    Y, A, truth, _ = simulated(tmp_path, **values)
+    change = strength(tmp_path, **values)[0]
+    for k in range(3):
+        pixel = A[k].argmax()
+        factor = (Y[:, pixel] @ truth.M[:, k]) / (truth.M[:, k] @ truth.M[:, k])
+        assert abs(factor - 1) == pytest.approx(change[k, pixel], abs=1e-5)
+
+
+def test_bundles_mix_spectra_of_each_material_and_the_truth_is_their_mean(tmp_path):
+    Y, A, truth, said = simulated(tmp_path, PUREPIXELS=True, MINANGLE=1, **IN_BUNDLES)
+    assert truth.names == ["soil", "tree", "road", "roof"]
+    assert "Left out 2 spectra without a value in the field class." in said
+    np.testing.assert_allclose(truth.M[:, 1], LIBRARY.M[:, 1])
+    assert truth.sources == ["mean of 3 spectra"] * 3 + ["mean of 1 spectra"]
+    tree = Y[:, A[1].argmax()] / LIBRARY.M[:, 1]
+    np.testing.assert_allclose(tree, BRIGHT[np.abs(BRIGHT - tree[0]).argmin()], rtol=1e-5)
+    change, names = strength(tmp_path, MINANGLE=1, **IN_BUNDLES)
+    assert names == truth.names
+    np.testing.assert_allclose(np.unique(change[:3].round(4)), [0, 0.1], atol=1e-4)
+
+
+def test_of_bundles_as_many_materials_are_drawn_as_asked_for(tmp_path):
+    truth = simulated(tmp_path, **{**IN_BUNDLES, "COUNT": 2})[2]
+    assert truth.P == 2 and set(truth.names) < {"soil", "tree", "road", "roof"}
+    for name, column in zip(truth.names, truth.M.T):
+        np.testing.assert_allclose(column, BUNDLES.M[:, [given == name for given in CLASSES]].mean(axis=1))
+
+
+def test_a_material_field_called_material_need_not_be_given_and_single_spectra_are_told(tmp_path):
+    library = replace(LIBRARY, attributes=[{"material": name} for name in LIBRARY.names])
+    _, _, truth, said = simulated(tmp_path, ENDMEMBERS=library, COUNT=0, VARIABILITY="bundles")
+    assert truth.names == LIBRARY.names
+    assert any("one spectrum only, so nothing varies" in sentence for sentence in said)
+
+
 @pytest.mark.parametrize("values, error, sentence", [
+    ({"VARIABILITY": "bundles"}, UserError, "no field material .* further fields are: none. Choose"),
+    ({**IN_BUNDLES, "MATERIALFIELD": "kind"}, UserError, "no field kind .* further fields are: class, plot. Choose"),
+    ({**IN_BUNDLES, "COUNT": 5}, UserError, "4 of the library's 4 materials differ .* and 5 are needed"),
+    ({**IN_BUNDLES, "ENDMEMBERS": BUNDLES.select([0, 1])}, UserError, "names 1 materials, and a scene needs"),
+    ({"VARIABILITY": "atmosphere", "ENDMEMBERS": NUMBERED}, UserError, "The library has no wavelengths"),
+    ({"VARIABILITY": "atmosphere", "AMOUNT": 100}, ValueError, "between 0 and 90"),
+    ({"VARIABILITY": "hapke", "ENDMEMBERS": spectra(100 * LIBRARY.M, LIBRARY.names, X)}, ValueError, "Scale them"),
+    ({"VARIABILITY": "hapke", "AMOUNT": 70}, ValueError, "lies in shadow"),
+    ({"VARIABILITY": "scaling", "AMOUNT": 1}, ValueError, "below 1, so that every factor is positive"),
+    ({"VARIABILITY": "scaling", "AMOUNT": -1}, UserError, "must be at least 0"),
     ({"COUNT": 1}, UserError, "a mixture needs at least 2"),
     ({"COUNT": 7}, UserError, "and 7 are needed. Ask for a smaller angle or fewer"),
     ({"MINANGLE": 89}, UserError, "differ by at least 89 degrees"),
@@ -113,3 +192,10 @@ def test_a_scene_too_large_for_memory_is_said_first(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 500_000)
     with pytest.raises(UserError, match="Make the scene smaller"):
         simulated(tmp_path)
+
+
+def test_the_endmembers_of_every_pixel_count_in_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1_200_000)
+    simulated(tmp_path)
+    with pytest.raises(UserError, match="Make the scene smaller"):
+        simulated(tmp_path, VARIABILITY="piecewise")
