@@ -92,16 +92,31 @@ def layer(path, name, features, fields, geometry=ogr.wkbPoint, referenced=True):
     return str(path)
 
 
-def spectra(path, M, names, wavelengths=WAVELENGTHS):
-    """Write a layer of spectra without geometry; without wavelengths their band numbers are left to the reader."""
+def spectra(path, M, names, wavelengths=WAVELENGTHS, materials=None):
+    """
+    Write a layer of spectra without geometry, with a field `material` if there are `materials`.
+
+    Without wavelengths their band numbers are left to the reader.
+    """
     rows = []
-    for column, name in zip(M.T, names):
+    for number, (column, name) in enumerate(zip(M.T, names)):
         profile = {"y": [None if np.isnan(value) else float(value) for value in column]}
         if wavelengths is not None:
             profile.update(x=[float(value) for value in wavelengths], xUnit="Nanometers")
-        rows.append((None, (name, json.dumps(profile), "made for a test")))
-    return layer(path, "spectra", rows, [(field, ogr.OFTString) for field in ("name", "profile", "source")],
-                 ogr.wkbNone)
+        values = (name, json.dumps(profile), "made for a test")
+        rows.append((None, (*values, materials[number]) if materials else values))
+    fields = ("name", "profile", "source", "material")[:4 if materials else 3]
+    return layer(path, "spectra", rows, [(field, ogr.OFTString) for field in fields], ogr.wkbNone)
+
+
+def bundle(path, brightness=(1.0, 0.85, 1.2)):
+    """Write a layer with each material of the scene in several brightnesses, reflectance times 10,000."""
+    x = np.linspace(0, 1, BANDS)[:, None]
+    M = np.hstack([10000 * signatures() * factor * (1 + 0.05 * number * np.sin(5 * x))
+                   for number, factor in enumerate(brightness)])
+    materials = NAMES * len(brightness)
+    return spectra(path, M, [f"{name} {number // 3 + 1}" for number, name in enumerate(materials)],
+                   materials=materials)
 
 
 def make(folder):
@@ -119,6 +134,7 @@ def make(folder):
         "scene": raster(folder / "scene.tif", cube, wavelengths=WAVELENGTHS),
         "abundances": raster(folder / "abundances.tif", A, gdal.GDT_Float32, -9999, NAMES),
         "endmembers": spectra(folder / "endmembers.gpkg", signatures() * 10000, NAMES),
+        "bundle": bundle(folder / "bundle.gpkg"),
         "library": spectra(folder / "library.gpkg", signatures(6), [*NAMES, "roof", "road", "snow"]),
         "library.csv": str(csv),
         "samples": layer(folder / "samples.gpkg", "samples", [
