@@ -5,6 +5,7 @@ import html
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 from rasterio.io import MemoryFile
 
 from .palette import colours
@@ -25,6 +26,7 @@ figcaption { color: #555; font-size: .9em; }
 .warning { background: #fff4e0; border-left: 4px solid #e69f00; padding: .5em 1em; }
 """
 
+PIXELS = 200   # of a map's longer side in a plot
 FEW = 6   # lines whose legend fits into one row above the plot
 
 
@@ -53,7 +55,7 @@ class Report:
 
     def plot(self, figure, height=380):
         """A plotly figure; the first brings plotly's own script along, so that the file needs nothing else."""
-        few = len(figure.data) <= FEW
+        few = sum(trace.showlegend is not False for trace in figure.data) <= FEW
         height = height if few else max(height, 120 + 21 * len(figure.data))
         figure.update_layout(template="plotly_white", height=height, margin=dict(l=60, r=20, t=30, b=50),
                              legend=dict(orientation="h", y=1, yanchor="bottom") if few else dict(orientation="v"))
@@ -71,6 +73,47 @@ class Report:
                              yaxis_title="Value (raster's units)")
         self.heading(caption)
         self.plot(figure)
+
+    def bands(self, spectra, percentiles, caption):
+        """
+        Each spectrum dashed in its colour, with the (low, middle, high) `percentiles` (3, L) around it, or None.
+        """
+        figure = go.Figure()
+        for name, column, colour, band in zip(spectra.names, spectra.M.T, colours(spectra.names), percentiles):
+            if band is not None:
+                (x, low), (_, middle), (_, high) = (broken(spectra.x, values) for values in band)
+                for first, last in stretches(low):
+                    figure.add_scatter(x=np.r_[x[first:last], x[first:last][::-1]], line=dict(width=0), fill="toself",
+                                       y=np.r_[low[first:last], high[first:last][::-1]], fillcolor=colour, opacity=0.25,
+                                       mode="lines", hoverinfo="skip", showlegend=False, legendgroup=name)
+                figure.add_scatter(x=x, y=middle, name=name, mode="lines", line=dict(color=colour), legendgroup=name)
+            x, y = broken(spectra.x, column)
+            figure.add_scatter(x=x, y=y, name=name, mode="lines", line=dict(color=colour, dash="dash"),
+                               legendgroup=name, showlegend=band is None)
+        figure.update_layout(xaxis_title="Wavelength (nm)" if spectra.wavelengths else "Band",
+                             yaxis_title="Value (raster's units)")
+        self.heading(caption)
+        self.plot(figure)
+
+    def maps(self, images, label, columns=4, ramp="Viridis", limits=None):
+        """
+        Images (rows, cols) side by side by their captions, in one range of colours: `limits`, or from 0 to the 98th
+        percentile of all.
+        """
+        columns = min(columns, len(images))
+        rows = -(-len(images) // columns)
+        figure = make_subplots(rows, columns, subplot_titles=list(images), horizontal_spacing=0.02,
+                               vertical_spacing=min(0.1, 0.3 / rows))
+        seen = np.concatenate([image[np.isfinite(image)] for image in images.values()])
+        low, high = limits or (0.0, float(np.percentile(seen, 98)) if seen.size else 1.0)
+        for number, image in enumerate(images.values()):
+            step = max(1, -(-max(image.shape) // PIXELS))
+            figure.add_heatmap(z=np.round(image[::step, ::step].astype(float), 4), coloraxis="coloraxis",
+                               row=number // columns + 1, col=number % columns + 1)
+        figure.update_layout(coloraxis=dict(colorscale=ramp, cmin=low, cmax=high, colorbar_title=label))
+        figure.update_yaxes(autorange="reversed", scaleanchor="x", showticklabels=False)
+        figure.update_xaxes(showticklabels=False, constrain="domain")
+        self.plot(figure, height=90 + 250 * rows)
 
     def curve(self, x, y, caption, xlabel, ylabel, mark=None, logarithmic=False):
         """One curve, with the chosen position marked."""
@@ -110,6 +153,12 @@ def broken(x, y):
     steps = np.diff(x)
     gaps = np.flatnonzero(steps > GAP * np.median(steps)) + 1 if len(steps) else []
     return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
+
+
+def stretches(y):
+    """Where each run of numbers between NaNs starts and ends."""
+    edges = np.flatnonzero(np.diff(np.r_[False, np.isfinite(y), False]))
+    return list(zip(edges[::2], edges[1::2]))
 
 
 def text(value):

@@ -116,3 +116,10 @@ def warn_of_few_pixels(job, scene, pixels):
         job.warn("There are only {ratio} valid pixels per band. Below about {enough}, noise alone is counted as "
                  "signal, so the number is likely too large. Use a larger scene or fewer bands.",
                  ratio=f"{pixels / scene.L:.1f}", enough=ENOUGH)
+
+
+def nothing_valid(scene):
+    """Refuse a scene in which every pixel is masked."""
+    from ..engine.sentences import UserError
+    raise UserError("{path} has no valid pixel: each is nodata in one of the {bands} used bands. Choose another "
+                    "raster, or leave out the bands with gaps.", path=scene.path, bands=scene.L)

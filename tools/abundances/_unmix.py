@@ -76,7 +76,7 @@ def unmix(tool, job, solve, extra=None):
             sums += fit.A[:, known].sum(axis=1)
             squares += np.square(fit.A[:, known]).sum(axis=1)
         if not totals[1]:
-            _nothing_valid(scene)
+            _shared.nothing_valid(scene)
     rmse, angle = np.sqrt(totals[0] / totals[1]), np.degrees(totals[2] / max(totals[3], 1))
     spread = np.concatenate(seen_pixels, axis=1).std(axis=1)
     if rmse > np.sqrt(np.square(spread).mean()) > 0:
@@ -109,9 +109,3 @@ def _compare_units(job, Y, M):
         job.warn("The image's values are about {image}, the endmembers' about {endmembers}: they seem to be in "
                  "different units (reflectance and digital numbers, say), so the fractions mean little. Bring one to "
                  "the other's units first.", image=image, endmembers=endmembers)
-
-
-def _nothing_valid(scene):
-    from ...engine.sentences import UserError
-    raise UserError("{path} has no valid pixel: each is nodata in one of the {bands} used bands. Choose another "
-                    "raster, or leave out the bands with gaps.", path=scene.path, bands=scene.L)

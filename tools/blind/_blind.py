@@ -82,7 +82,7 @@ class BlindTool(Tool):
         job.passes(2)
         Y, positions = scene.everything(job.progress)
         if not len(positions):
-            _nothing_valid(scene)
+            _shared.nothing_valid(scene)
         _warn_of_hot_values(job, Y)
         limit = job.value(self.iterations)
         found = self.solve(job, Y, P, np.random.default_rng(job.value(self.seed)),
@@ -155,9 +155,3 @@ def _rmse(Y, found):
     from ...algorithms.pixels import blocks
     squares = sum(float(((block - found.M @ a) ** 2).sum()) for block, a in zip(blocks(Y), blocks(found.A)))
     return (squares / Y.size) ** 0.5
-
-
-def _nothing_valid(scene):
-    from ...engine.sentences import UserError
-    raise UserError("{path} has no valid pixel: each is nodata in one of the {bands} used bands. Choose another "
-                    "raster, or leave out the bands with gaps.", path=scene.path, bands=scene.L)

@@ -1,0 +1,320 @@
+"""What every tool does whose endmembers differ from pixel to pixel: a reference, tiles, maps, spectra, a report."""
+
+import contextlib
+from dataclasses import replace
+
+from ...engine.declare import FolderOutput, Group, Integer, RasterOutput, Real, SpectraOutput, Style, Tool
+from .. import _shared
+
+RESTARTS = 10        # runs of vertex component analysis that find a reference where none is given
+PURE = 0.5           # a pixel shows an endmember's spectrum where its fraction is above this
+SHOWN = 2000         # such pixels per endmember, at most, from which the report takes percentiles
+PERCENTILES = (5, 50, 95)
+PIECE = 2048         # pixels whose endmembers are written at once
+
+
+def weight(name, symbol, default, help, optional=False):
+    """A weight of a method's cost; an `optional` one may be zero."""
+    return Real(name, f"{symbol}", default=default, minimum=0.0 if optional else 1e-12, maximum=1e12,
+                help=f"{help} No unit, for data divided by the endmembers' largest value; "
+                     f"{'0 switches it off' if optional else 'above 0'}. Default {default:g}.")
+
+
+def iterations(default):
+    return Integer("ITERATIONS", "Iterations at most", default=default, minimum=1, maximum=100000, advanced=True,
+                   help=f"The run ends after so many, 1 to 100000, with a warning if it has not settled. Default "
+                        f"{default}.")
+
+
+def tolerance(default, of="the abundances and what describes the endmembers change"):
+    return Real("TOLERANCE", "Tolerance", default=default, minimum=0.0, maximum=1.0, advanced=True,
+                help=f"The run ends when {of} by less than this share of itself, 0 to 1; 0 goes through all "
+                     f"iterations. Default {default:g}.")
+
+
+class VariabilityTool(Tool):
+    """Abundances, with endmembers that differ from pixel to pixel."""
+
+    group = Group.VARIABILITY
+    tags = ("unmixing", "abundance", "fraction", "spectral variability", "endmember variability", "illumination")
+    image = _shared.INPUT
+    endmembers = replace(_shared.ENDMEMBERS, label="Reference endmembers", optional=True, help="Layer of spectra (a "
+                         "feature each, with the fields name and profile), in the raster's units: what each pixel's "
+                         "endmembers depart from. None: vertex component analysis finds them, as many as the number "
+                         "of endmembers, with the random seed.")
+    count = replace(_shared.COUNT, help="How many materials to look for where no reference endmembers are given: at "
+                    "least 2, at most the number of bands. HySime estimates it. Without meaning where they are given.")
+    bands, seed = _shared.BANDS, _shared.SEED
+    side = Integer("TILESIDE", "Largest side of a tile (pixels)", optional=True, minimum=64, maximum=1000000,
+                   advanced=True, help="A larger scene is processed in tiles of this side, which overlap by 32 pixels "
+                   "and are blended there. Empty: the whole scene at once where it fits into half of the free memory, "
+                   "else the largest tile that does.")
+    iterations, tolerance = iterations(100), tolerance(1e-3)
+    abundances = _shared.ABUNDANCES
+    variability = RasterOutput("VARIABILITY", "Variability", style=Style.DEPARTURE, help="Raster with a band per "
+                               "endmember: how much its spectrum departs in each pixel from the reference, as the root "
+                               "mean square of the difference over the bands, relative to that of the reference. 0.1 "
+                               "is ten per cent; it means little where the endmember's fraction is near zero.")
+    reference = SpectraOutput("REFERENCE", "Reference endmembers used", create=False, help="Layer with the reference "
+                              "spectra: those given, on the raster's bands, or those that vertex component analysis "
+                              "found, at the pixels they were taken from.")
+    rmse, sam, report = _shared.RMSE, _shared.SAM, _shared.REPORT
+    pixel_endmembers = FolderOutput("PIXELENDMEMBERS", "Endmembers of every pixel", style=Style.SPECTRAL, create=False,
+                                    advanced=True, help="Folder with one raster per endmember, named after it: its "
+                                    "spectrum in every pixel, on the raster's bands and in its units. Each is as large "
+                                    "as the image.")
+    example = {"INPUT": "scene", "ENDMEMBERS": "endmembers"}
+
+    numbers = 6   # float32 numbers per band, endmember and pixel that the method holds, the data aside
+
+    def method(self, job, scene, spectra, pixels):
+        """
+        The method with the tool's own parameters, and whatever it learns from the whole scene first.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            The reference endmembers on the scene's bands.
+        pixels : callable() -> Pixels
+            The scene's valid pixels as a stream.
+
+        Returns
+        -------
+        callable(Y, M0, shape, valid, iterations=, tolerance=, callback=) -> VariableUnmixing
+        """
+        raise NotImplementedError(f"{type(self).__name__} names no method")
+
+    def maps(self, found):
+        """Further maps (P, N) of a tile, by the raster output that they belong to or by a name for the report."""
+        return {}
+
+    def settle(self, job, results):
+        """Give outputs that only this tool has; `results` are those of the tiles."""
+
+    def figures(self, report, names, whole):
+        """Sections of the report that only this tool has; `whole.drawn(name)` gives the maps named in `maps`."""
+
+    def run(self, job):
+        scene = job.scene(self.image)
+        spectra = self._reference(job, scene)
+        M0 = spectra.M
+        tiles = self._tiles(job, scene, spectra.P)
+        job.say("{bands} bands, {count} endmembers: {names}.", bands=scene.L, count=spectra.P,
+                names=", ".join(spectra.names))
+        solve = self.method(job, scene, spectra, lambda: scene.pixels())
+        whole, results = _Whole(scene, spectra.P), []
+        limit = job.value(self.iterations)
+        with contextlib.ExitStack() as stack:
+            files = self._open(job, scene, spectra, stack)
+            for number, tile in enumerate(tiles):
+                Y, valid = scene.read(tile.window)
+                shape = tile.window.height, tile.window.width
+                if not (valid & tile.in_core).any():
+                    continue
+                found = solve(Y, M0, shape, valid, iterations=limit, tolerance=job.value(self.tolerance),
+                              callback=lambda iteration, cost, number=number: job.progress(
+                                  number * (limit + 1) + iteration, len(tiles) * (limit + 1)))
+                whole.add(tile, found, Y, valid, {"A": found.A, "departure": found.departure(), **self.maps(found)})
+                for file, p in files:
+                    _write_core(file, tile, found, p, valid)
+                results.append(replace(found, endmembers=None))
+        if not results:
+            _shared.nothing_valid(scene)
+        self._say_how_it_ended(job, results)
+        maps = {key: whole.map(key) for key in whole.maps}
+        self._write(job, self.abundances, scene, spectra.names, maps["A"], whole.valid)
+        self._write(job, self.variability, scene, spectra.names, maps["departure"], whole.valid)
+        for output in maps:
+            if isinstance(output, RasterOutput):
+                self._write(job, output, scene, spectra.names, maps[output], whole.valid)
+        job.give_spectra(self.reference, spectra, scene)
+        rmse, angle = whole.errors()
+        job.give_number(self.rmse, rmse)
+        job.give_number(self.sam, angle)
+        self.settle(job, results)
+        self._report(job, scene, spectra, whole, maps, results, rmse, angle)
+        job.progress(1, 1)
+
+    # before
+
+    def _reference(self, job, scene):
+        """The reference endmembers on the scene's bands: those given, or found by vertex component analysis."""
+        import numpy as np
+
+        from ...algorithms.abundances.linear_model import check_endmembers
+        from ...algorithms.endmembers.vca import vca
+        from ...engine.spectra import of_scene
+        spectra = job.spectra(self.endmembers)
+        if spectra is not None:
+            M = spectra.to_scene(scene, job.say)
+            check_endmembers(M, spectra.names)
+            return of_scene(scene, M, spectra.names, spectra.sources)
+        count, pixels = job.value(self.count), scene.pixels()
+        job.say("No reference endmembers are given: vertex component analysis looks for {count}.", count=count)
+        found = vca(pixels, count, np.random.default_rng(job.value(self.seed)), restarts=RESTARTS)
+        positions = [pixels.locate(index) for index in found.indices]
+        return of_scene(scene, np.maximum(found.E, 0), _shared.numbered(count),
+                        [_shared.pixel_source(scene, *at) for at in positions], positions)
+
+    def _tiles(self, job, scene, P):
+        from ...engine.memory import available, need
+        from ...engine.tiles import tile_side, tiles
+        each = 4 * (2 * scene.L + self.numbers * scene.L * P) + 8 * 20 * P + 8 * P * P
+        result = 4 * scene.width * scene.height * P * 4
+        need(result, "Clip the raster.")
+        side = job.value(self.side) or tile_side(scene.width, scene.height, each)
+        made = tiles(scene.width, scene.height, side)
+        free = available()
+        largest = max(tile.window.width * tile.window.height for tile in made)
+        job.say("The whole scene takes about {whole} GB of memory at once; {free} GB are free. It is processed in "
+                "{count} tiles of {needed} GB.", whole=f"{scene.width * scene.height * each / 1e9:.2f}",
+                free="?" if free is None else f"{free / 1e9:.1f}", count=len(made),
+                needed=f"{largest * each / 1e9:.2f}")
+        need(largest * each, "Use smaller tiles or fewer bands.")
+        return made
+
+    # after
+
+    def _open(self, job, scene, spectra, stack):
+        """Writers for the endmembers of every pixel, and which endmember each is for."""
+        if not job.wants(self.pixel_endmembers):
+            return []
+        names = scene.band_names
+        return [(stack.enter_context(job.folder_raster(self.pixel_endmembers, name, scene, names,
+                                                       wavelengths=scene.wavelengths, fwhm=scene.fwhm)), p)
+                for p, name in enumerate(spectra.names)]
+
+    def _say_how_it_ended(self, job, results):
+        unsettled = sum(not found.converged for found in results)
+        most = max(found.iterations for found in results)
+        if not unsettled:
+            job.say("Settled after {iterations} iterations at most.", iterations=most)
+        elif len(results) == 1:
+            job.warn("The result was still changing after {iterations} iterations: allow more, or a larger tolerance.",
+                     iterations=most)
+        else:
+            job.warn("{count} of {all} tiles were still changing after {iterations} iterations: allow more, or a "
+                     "larger tolerance.", count=unsettled, all=len(results), iterations=most)
+
+    def _write(self, job, output, scene, names, values, valid):
+        import numpy as np
+        from rasterio.windows import Window
+        if not job.wants(output):
+            return
+        with job.raster(output, scene, names) as file:
+            file.write(Window(0, 0, scene.width, scene.height), values[:, valid], valid)
+        if output.style in (Style.DEPARTURE, Style.SCALING):
+            seen = values[:, valid]
+            seen = seen[np.isfinite(seen)]
+            job.give_range(output, *(np.percentile(seen, [2, 98]) if seen.size else (0, 1)))
+
+    def _report(self, job, scene, spectra, whole, maps, results, rmse, angle):
+        import numpy as np
+        report = job.report(self.report)
+        if not report:
+            return
+        A, D = maps["A"][:, whole.valid], maps["departure"][:, whole.valid]
+        weighted = np.nansum(A * D, axis=1) / np.maximum(A.sum(axis=1), 1e-12)
+        report.numbers(Endmembers=spectra.P, Bands=scene.L, Pixels=int(whole.valid.sum()), RMSE=rmse,
+                       Mean_spectral_angle_in_degrees=angle, Iterations=max(found.iterations for found in results),
+                       Settled=all(found.converged for found in results), Tiles=len(results))
+        report.heading("Fractions, and how much each material's spectrum varies")
+        report.table(["Endmember", "Mean fraction", "Standard deviation", "Mean departure, weighted by the fraction"],
+                     zip(spectra.names, A.mean(axis=1), A.std(axis=1), weighted))
+        _shared.add_composite(job, report, self.abundances, spectra.names)
+        whole.add_spectra(report, spectra)
+        report.heading("Where spectra depart from the reference")
+        report.maps(dict(zip(spectra.names, whole.drawn("departure"))), "Relative departure")
+        self.figures(report, spectra.names, whole)
+        if len(results) == 1:
+            costs = results[0].costs
+            report.curve(range(len(costs)), costs, "Cost (of data divided by the endmembers' largest value)",
+                         "Iteration", "Cost", logarithmic=bool((costs > 0).all()))
+        job.give_report(self.report, report)
+
+
+class _Whole:
+    """The scene put together from its tiles."""
+
+    def __init__(self, scene, P):
+        import numpy as np
+        self._scene, self._P, self.maps = scene, P, {}
+        self.valid = np.zeros(scene.width * scene.height, dtype=bool)
+        self._squares = self._angles = self._seen = self._values = 0
+        self._pure = [[] for _ in range(P)]
+
+    def add(self, tile, found, Y, valid, maps):
+        """Blend a tile's maps in, and take its errors and purest spectra where its core is."""
+        import numpy as np
+        rows, cols = tile.window.toslices()
+        shape = self._scene.height, self._scene.width
+        for key, values in maps.items():
+            if key not in self.maps:
+                self.maps[key] = np.zeros((len(values), *shape), dtype=np.float32)
+            self.maps[key][:, rows, cols] += (values * tile.weights).reshape(len(values), tile.window.height, -1)
+        core = valid & tile.in_core
+        self.valid.reshape(shape)[rows, cols] |= core.reshape(tile.window.height, -1)
+        self._measure(found, Y, np.flatnonzero(core))
+        self._collect(found, core)
+
+    def _measure(self, found, Y, pixels):
+        import numpy as np
+        for start in range(0, pixels.size, PIECE):
+            part = pixels[start:start + PIECE]
+            y, fit = Y[:, part].astype(np.float64), found.reconstruction(part).astype(np.float64)
+            self._squares += float(np.square(y - fit).sum())
+            self._values += y.size
+            along = np.einsum("ln,ln->n", y, fit)
+            size = np.linalg.norm(y, axis=0) * np.linalg.norm(fit, axis=0)
+            angle = np.arccos(np.clip(along[size > 0] / size[size > 0], -1, 1))
+            self._angles, self._seen = self._angles + float(angle.sum()), self._seen + angle.size
+
+    def _collect(self, found, core):
+        import numpy as np
+        for p in range(self._P):
+            pure = np.flatnonzero(core & (found.A[p] > PURE))
+            chosen = pure[::max(1, -(-pure.size // SHOWN))]
+            if chosen.size:
+                self._pure[p].append(found.endmembers(chosen)[p])
+
+    def map(self, key):
+        """A map (P, N) of the whole scene."""
+        return self.maps[key].reshape(len(self.maps[key]), -1)
+
+    def drawn(self, key):
+        """The same as images (P, rows, cols), NaN where there are no data."""
+        import numpy as np
+        return np.where(self.valid, self.map(key), np.nan).reshape(-1, self._scene.height, self._scene.width)
+
+    def errors(self):
+        """RMSE, and mean spectral angle in degrees."""
+        import numpy as np
+        return (self._squares / max(self._values, 1)) ** 0.5, float(np.degrees(self._angles / max(self._seen, 1)))
+
+    def add_spectra(self, report, spectra):
+        """Each reference, and between which percentiles the pixels' spectra lie."""
+        import numpy as np
+        bands = [np.percentile(np.concatenate(pure, axis=1), PERCENTILES, axis=1) if pure else None
+                 for pure in self._pure]
+        report.bands(spectra, bands, "Endmember spectra: reference (dashed), and what pixels with more than half of "
+                     "the material show (median, 5th to 95th percentile)")
+
+
+def _write_core(file, tile, found, p, valid):
+    """The spectra of one endmember in the core of a tile."""
+    import numpy as np
+    from rasterio.windows import Window
+    height, width = tile.window.height, tile.window.width
+    keep = (valid & tile.in_core).reshape(height, width)
+    top, left = tile.core.row_off - tile.window.row_off, tile.core.col_off - tile.window.col_off
+    rows = max(1, PIECE // width)
+    for row in range(0, tile.core.height, rows):
+        last = min(row + rows, tile.core.height)
+        inside = np.zeros_like(keep)
+        inside[top + row:top + last, left:left + tile.core.width] = True
+        wanted = inside & keep
+        values = found.endmembers(np.flatnonzero(wanted.ravel()))[p] if wanted.any() else None
+        mask = keep[top + row:top + last, left:left + tile.core.width].ravel()
+        window = Window(tile.core.col_off, tile.core.row_off + row, tile.core.width, last - row)
+        file.write(window, np.empty((file.count, 0), dtype=np.float32) if values is None else values, mask)
+

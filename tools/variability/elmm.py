@@ -1,0 +1,47 @@
+"""The tool `elmm`."""
+
+from dataclasses import replace
+
+from ...engine.declare import Flag, RasterOutput, Style
+from . import _variability
+
+EXACT = Flag("EXACT", "Exact step for endmembers", default=False, advanced=True, help="Solve for endmembers that are "
+             "not negative exactly, so that no iteration raises the cost; slower. Otherwise negative values are set "
+             "to zero, as published. Default no.")
+
+
+class ExtendedLinearMixingModel(_variability.VariabilityTool):
+    """Fractions of materials that are brighter or darker from pixel to pixel, each with its own factor.
+
+    The extended linear mixing model: in every pixel each endmember is its reference spectrum times a factor, as slopes,
+    shadow and grain size cause, and small deviations from that are allowed. Factors and fractions vary smoothly in
+    space. Where a single factor per pixel is enough, scaled least squares (SCLS) does the same at once.
+
+    A factor means little where its endmember's fraction is near zero: only its neighbours tell it there."""
+
+    id = "elmm"
+    label = "Extended linear mixing model (ELMM)"
+    tags = (*_variability.VariabilityTool.tags, "ELMM", "scaling factor", "topography", "total variation")
+    citation = ("Drumetz, Veganzones, Henrot, Phlypo, Chanussot and Jutten, Blind hyperspectral unmixing using an "
+                "extended linear mixing model to address spectral variability, IEEE TIP 25(8), 2016")
+
+    lambda_s = _variability.weight("LAMBDAS", "Strictness of the scaling (lambda S)", 0.5, "How strictly each pixel's "
+                                   "endmembers are scaled copies of the reference: larger is stricter.")
+    lambda_a = _variability.weight("LAMBDAA", "Smoothness of the fractions (lambda A)", 0.015, "Weight of the total "
+                                   "variation of the fractions: larger gives more even patches.", optional=True)
+    lambda_psi = _variability.weight("LAMBDAPSI", "Smoothness of the factors (lambda psi)", 0.05, "Weight of the "
+                                     "squared differences of the factors between neighbours.")
+    exact = EXACT
+    scaling = RasterOutput("SCALING", "Scaling", style=Style.SCALING, help="Raster with a band per endmember: the "
+                           "factor of its reference spectrum in each pixel. 1 is as bright, less is darker. No unit.")
+    variability = replace(_variability.VariabilityTool.variability, create=False)
+
+    def method(self, job, scene, spectra, pixels):
+        from functools import partial
+
+        from ...algorithms.variability.elmm import elmm
+        return partial(elmm, lambda_s=job.value(self.lambda_s), lambda_a=job.value(self.lambda_a),
+                       lambda_psi=job.value(self.lambda_psi), exact=job.value(self.exact))
+
+    def maps(self, found):
+        return {self.scaling: found.psi}
