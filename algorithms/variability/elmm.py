@@ -6,7 +6,7 @@ import numpy as np
 
 from .model import VariableUnmixing, alternate, begin, relative_change, sweep
 from .pixel_endmembers import correlations, grams, ridge_endmembers
-from .spatial import TotalVariation, abundance_step, laplacian, smoothed
+from .spatial import Smoothness, TotalVariation, abundance_step, laplacian, smoothed
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,15 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
     -----
     M_n is never stored: it follows from y, a and psi, and is made anew for a few thousand pixels at a time.
 
-    Where a_k is near zero nothing but lambda_psi tells psi_k. It starts at 1, the abundances at those of scaled
-    constrained least squares.
+    Where a_k is near zero nothing but lambda_psi tells psi_k. The start is that of scaled constrained least squares,
+    whose scaling all endmembers of a pixel share; data with such a scaling are solved by it.
 
     References
     ----------
     L. Drumetz et al., Blind hyperspectral unmixing using an extended linear mixing model to address spectral
     variability, IEEE TIP 25(8), 2016. Departures: no differences across the image's edges, where its code has periodic
-    ones; convergence is of A and psi, of which M_n is a function.
+    ones; psi starts at the scaling that belongs to the initial abundances, not at 1; convergence is of A and psi, of
+    which M_n is a function.
     """
     problem = begin(Y, M0, shape, valid, dict(lambda_s=lambda_s, lambda_psi=lambda_psi), dict(lambda_a=lambda_a))
     P, N = problem.P, problem.N
@@ -109,6 +110,6 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
         A, psi = newA, newpsi
         return problem.misfit(H, c, A) + lambda_s / 2 * apart + prior.cost(A) + lambda_psi / 2 * roughness, change
 
-    costs, converged = alternate(step, problem.misfit_of_reference(A) + prior.cost(A), iterations=iterations,
-                                 tolerance=tolerance, callback=callback)
+    cost = problem.misfit_of_reference(A * psi) + prior.cost(A) + Smoothness(lambda_psi, shape).cost(psi)
+    costs, converged = alternate(step, cost, iterations=iterations, tolerance=tolerance, callback=callback)
     return problem.result(A, problem.M0, endmembers, costs, converged, ScaledUnmixing, psi=psi)

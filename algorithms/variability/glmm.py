@@ -7,7 +7,7 @@ import numpy as np
 
 from .model import WORKERS, VariableUnmixing, alternate, begin, relative_change, sweep
 from .pixel_endmembers import correlations, grams, ridge_endmembers
-from .spatial import TotalVariation, abundance_step, laplacian, smoothed
+from .spatial import Smoothness, TotalVariation, abundance_step, laplacian, smoothed
 
 SMALLEST = 1e-6   # a reference below this share of the largest value has no factor: it counts as this
 BANDS = 16        # bands smoothed at once
@@ -73,8 +73,8 @@ def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e
     References
     ----------
     T. Imbiriba, R. Borsoi, J. Bermudez, Generalized linear mixing model accounting for endmember variability, ICASSP
-    2018. Departures: no differences across the image's edges; convergence is of A and the cost; bands where a
-    reference is (nearly) zero count as 1e-6 of the largest value.
+    2018. Departures: no differences across the image's edges; Psi starts at the scaling that belongs to the initial
+    abundances; convergence is of A and the cost; bands where a reference is (nearly) zero count as 1e-6 of the largest.
     """
     problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_psi=lambda_psi), dict(lambda_a=lambda_a))
     P, N, L = problem.P, problem.N, len(problem.M0)
@@ -99,7 +99,8 @@ def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e
         return lambda_m / 2 * apart + lambda_psi / 2 * roughness
 
     planes = [(p, slice(band, band + BANDS)) for p in range(P) for band in range(0, L, BANDS)]
-    cost = problem.misfit_of_reference(A) + prior.cost(A)
+    cost = problem.misfit_of_reference(A * problem.psi) + prior.cost(A) + \
+        P * L * Smoothness(lambda_psi, shape).cost(problem.psi)
 
     def step():
         nonlocal A, cost
