@@ -12,7 +12,7 @@ from scipy import fft
 from ..abundances.active_set import minimise
 from ..blind.nmf import onto_simplex
 
-BALANCE = 10.0     # the ADMM's gap and its move may differ by this factor before rho changes
+BALANCE = 3.0      # the ADMM's gap and its move may differ by this factor before rho changes
 GROWTH = 2.0       # and so much it changes then
 EVERY = 5          # steps between two looks at rho
 
@@ -153,7 +153,7 @@ class SpatialAbundances:
 
     Scaled ADMM with the splittings V = A (to which the prior applies) and B = A (on the simplex)::
 
-        A   per pixel, (H_n + 2 rho I) a = c_n + rho (v + d + b + f)
+        A   per pixel, (H_n + 2 rho I) a + nu 1 = c_n + rho (v + d + b + f) with 1^T a = 1
         V   the prior's own step, towards A - d
         B   projection of A - f onto the simplex
         d -= A - V,  f -= A - B
@@ -175,9 +175,10 @@ class SpatialAbundances:
     References
     ----------
     J. Eckstein, D. Bertsekas, Math. Programming 55, 1992; S. Boyd et al., Distributed optimization and statistical
-    learning via the alternating direction method of multipliers, 2011, section 3.3 (stopping) and 3.4.1 (rho). The
-    cited unmixing codes put the sum to one into the step for A; here B, which is returned, satisfies both constraints
-    to rounding.
+    learning via the alternating direction method of multipliers, 2011, section 3.3 (stopping) and 3.4.1 (rho).
+    B, which is returned, satisfies both constraints to rounding. rho starts at the curvature of the data term along
+    the simplex (see `curvature`): the mean curvature, mostly that of the brightness, is a hundred times as much, and
+    the steps it allows are so small that they look like convergence.
     """
 
     def __init__(self, prior, A, shape, steps=100, tolerance=3e-4):
@@ -189,7 +190,7 @@ class SpatialAbundances:
     def __call__(self, H, c):
         """The abundances (P, N) for H (N, P, P) and c (P, N)."""
         if self._rho is None:
-            self._rho = max(float(np.einsum("npp->n", H).mean()) / len(c), np.finfo(float).tiny)
+            self._rho = curvature(H)
         solve, enough = _solver(H, self._rho), self._tolerance * np.sqrt(2 * c.size)
         for step in range(1, self._steps + 1):
             V, B = self._V.reshape(len(c), -1), self._B
@@ -213,11 +214,22 @@ class SpatialAbundances:
         return self._B
 
 
-def _solver(H, rho):
-    """A function that solves (H_n + 2 rho I) a = x for all pixels, x (P, N)."""
+def curvature(H):
+    """Geometric mean of the curvatures of the mean of `H` (N, P, P) along directions of sum zero."""
     P = H.shape[-1]
-    W = np.ascontiguousarray(np.linalg.inv(H + 2 * rho * np.eye(P)).transpose(1, 2, 0))
-    return lambda x: np.einsum("pqn,qn->pn", W, x)
+    centre = np.eye(P) - 1 / P
+    along = np.linalg.eigvalsh(centre @ H.mean(axis=0) @ centre)[1:]
+    floor = max(1e-6 * np.trace(H.mean(axis=0)), np.finfo(float).tiny)
+    return float(np.exp(np.log(np.maximum(along, floor)).mean())) if P > 1 else floor
+
+
+def _solver(H, rho):
+    """A function that gives min 1/2 a^T (H_n + 2 rho I) a - x^T a subject to 1^T a = 1 for all pixels, x (P, N)."""
+    W = np.linalg.inv(H + 2 * rho * np.eye(H.shape[-1]))
+    w = W.sum(axis=2)
+    middle = w / w.sum(axis=1, keepdims=True)
+    W = np.ascontiguousarray((W - w[:, :, None] * middle[:, None, :]).transpose(1, 2, 0))
+    return lambda x: np.einsum("pqn,qn->pn", W, x) + middle.T
 
 
 def _soft(X, threshold):
