@@ -12,7 +12,8 @@ SLACK = 1e-6             # on the limits of fractions: a pixel that is one of th
 TIE = 1e-12              # residual energies that differ by less, relative to the pixel's own, are equal
 DEPENDENT = 1e-5         # a spectrum this near, relative to its length, to the span of others cannot be told from them
 CHUNK_NUMBERS = 2**15    # numbers of float64 that are worked on at once: a few such arrays fit into the cache
-CHUNK_PIXELS = 256, 8192
+CHUNK_PIXELS = 512, 8192
+PIECE = 64               # last spectra of a family: with more, the numbers worked on would leave the cache
 NO_MODEL = np.finfo(np.float64).max
 
 
@@ -86,8 +87,8 @@ class Mixtures:
 @dataclass(frozen=True)
 class Family:
     """
-    All models of one combination of k materials: each prefix, one spectrum of all but one material, with each spectrum
-    of the material that is left.
+    Models of one combination of k materials: each prefix, one spectrum of all but one material, with each of some
+    spectra of the material that is left.
 
     With the prefix's Gram matrix G_pp, c_p = E_p^T y and e a last spectrum, the least squares fit is a rank-one update
     of the prefix's own: z = s (c_e - A c_p) with A = g_ep G_pp^-1 and 1 / s^2 = g_ee - A g_pe, so that the model
@@ -181,8 +182,7 @@ def mesma(Y, library, materials, levels=(1, 2), limits=VIPER, shade=None):
     -----
     The search is exact. It needs of each pixel only its energy and its products with the library, and O(P) operations
     a model. Models whose residual energies differ by less than 1e-12 of the pixel's own are equal, and of equal ones
-    the first in library order wins: combinations in the order of their materials, then the spectra of the first
-    material, the second, and so on (those of the most numerous one last).
+    the first wins: combinations in the order of their materials in the library, then spectra in its order.
 
     Two spectra that cannot be told apart (to 1e-5 of their length) make no model together.
 
@@ -225,8 +225,9 @@ def prepare(library, materials, levels=(1, 2), shade=None):
     numbered = [[tuple(subset) for subset in subsets(range(len(names)), size)]
                 for size in range(levels[0], levels[1] + 1)]
     combinations = [subset for level in numbered for subset in level]
-    families = {subset: _family(G, groups, subset, number) for number, subset in enumerate(combinations)}
-    return Bundle(E, shade, names, combinations, [[families[subset] for subset in level] for level in numbered])
+    families = {subset: _pieces(_family(G, groups, subset, number)) for number, subset in enumerate(combinations)}
+    levels = [[piece for subset in level for piece in families[subset]] for level in numbered]
+    return Bundle(E, shade, names, combinations, levels)
 
 
 def _check(library, materials, names, levels, shade):
@@ -273,9 +274,15 @@ def _family(G, groups, subset, number):
     return Family(number, (*others, most), prefixes, last, inverse, A, s)
 
 
+def _pieces(family):
+    """The family as families with at most `PIECE` last spectra each."""
+    parts = [slice(start, start + PIECE) for start in range(0, len(family.last), PIECE)]
+    return [replace(family, last=family.last[part], A=family.A[:, part], s=family.s[:, part]) for part in parts]
+
+
 def search(Y, bundle, limits=VIPER):
     """The best model of each pixel of `Y` (L, N): `Mixtures`. See `mesma`."""
-    C, q, tie = _pieces(Y, bundle)
+    C, q, tie = _energies(Y, bundle)
     known = np.isfinite(q) & (tie > 0)
     found = _nothing(len(bundle.names), q.size)
     found.level[~known] = -1
@@ -289,7 +296,7 @@ def search(Y, bundle, limits=VIPER):
     return found
 
 
-def _pieces(Y, bundle):
+def _energies(Y, bundle):
     """E^T (y - shade) (K, N), ||y - shade||^2 (N,), and the difference of energies that is a tie, TIE ||y||^2 (N,)."""
     C, q = products(Y, np.column_stack([bundle.E, bundle.shade]))
     with np.errstate(invalid="ignore"):

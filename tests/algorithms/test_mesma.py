@@ -1,5 +1,6 @@
 """MESMA against its definition by brute force, and what follows from the definition."""
 
+import time
 from itertools import combinations, product
 
 import numpy as np
@@ -203,6 +204,8 @@ def test_blocks_and_chunks_change_nothing(monkeypatch):
     M, materials = library(rng, (3, 5, 4))
     Y, bundle = scene(rng, M, 300), prepare(M, materials, (1, 3))
     whole = search(Y, bundle)
+    monkeypatch.setattr(module, "PIECE", 2)
+    bundle = prepare(M, materials, (1, 3))
     monkeypatch.setattr(module, "CHUNK_PIXELS", (7, 7))
     parts = [search(Y[:, start:start + 40], bundle) for start in range(0, 300, 40)]
     for name in ("model", "level", "combination"):
@@ -275,6 +278,21 @@ def test_models_are_counted(sizes, levels, count):
     M, materials = library(np.random.default_rng(0), sizes)
     families = [family for level in prepare(M, materials, levels).levels for family in level]
     assert sum(family.s.size for family in families) == count
+
+
+def test_it_is_twenty_times_faster_than_a_loop_over_the_models():
+    rng = np.random.default_rng(0)
+    M, materials = library(rng, (20, 20, 20))
+    M, Y = np.tile(M, (8, 1)), np.tile(scene(rng, M, 4000), (8, 1))
+    start = time.perf_counter()
+    mesma(Y, M, materials, (3, 3))
+    ours = time.perf_counter() - start
+    start = time.perf_counter()
+    for k in range(20):
+        f = np.clip(np.linalg.lstsq(M[:, [k, 20 + k, 40 + k]], Y)[0], 0, 1)
+        np.square(Y - M[:, [k, 20 + k, 40 + k]] @ f).mean(axis=0)
+    loop = (time.perf_counter() - start) * 8000 / 20
+    assert loop > 20 * ours
 
 
 def test_longest_run_of_bands():

@@ -339,8 +339,8 @@ def _check_reflectance(what, Y, scale):
                         "reflectance of {reflectance}, and the limits of MESMA are made for 0 to 1. Set Reflectance "
                         "scale (SCALE) to the value that means a reflectance of 1 (10000 for EnMAP), the same in image "
                         "and endmembers; or make both reflectance first.", what=what,
-                        value=f"{np.median(brightness):.3g}", scale=f"{scale:g}",
-                        reflectance=f"{np.median(brightness) / scale:.3g}")
+                        value=f"{np.median(brightness):.4g}", scale=f"{scale:g}",
+                        reflectance=f"{np.median(brightness) / scale:.4g}")
 
 
 def _trial(scene, M, materials, levels, limits):
