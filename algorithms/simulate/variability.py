@@ -244,14 +244,16 @@ def sky_over_sun(wavelengths_nm):
     return np.exp(np.interp(np.log(wavelengths_nm), known, ratio))
 
 
-def hapke(M0, rows, cols, rng, steepest=40.0, sun_zenith=40.0, sun_azimuth=315.0, length=None):
+def hapke(M0, rows, cols, rng, steepest=30.0, sun_zenith=40.0, sun_azimuth=315.0, length=None, shading=True):
     """
     Endmembers on a random terrain, by Hapke's model for Lambertian grains, seen from above.
 
     `M0` is what a level pixel shows under this sun. The albedo omega behind it (`albedo`) is the same everywhere, and
     each pixel shows its reflectance factor (`reflectance`) for the angles of its slope to the sun and to the nadir.
-    This factor is relative to a white target of the same tilt, as in data corrected for topography: the cosine's
-    shading is not in it, and a slope turned away from the sun looks brighter, a dark material more than a bright one.
+    This factor is relative to a white target of the same tilt, as in data corrected for topography: a slope turned
+    away from the sun looks brighter then, a dark material more than a bright one. With `shading` it is relative to a
+    level white target, as in data that are not corrected: times mu0 over that of a level pixel, which darkens slopes
+    turned away from the sun and is the larger effect.
 
     The terrain's height is a Gaussian random field of covariance exp(-(2 d / length)^2), stretched so that its steepest
     pixel has the slope `steepest`. With that below the sun's height no pixel lies in shadow, its own or another's.
@@ -268,6 +270,7 @@ def hapke(M0, rows, cols, rng, steepest=40.0, sun_zenith=40.0, sun_azimuth=315.0
         Degrees from the zenith, and clockwise from the top of the scene.
     length : float, optional
         Distance in pixels beyond which heights are all but independent; a quarter of the longer side by default.
+    shading : bool
 
     Returns
     -------
@@ -286,10 +289,12 @@ def hapke(M0, rows, cols, rng, steepest=40.0, sun_zenith=40.0, sun_azimuth=315.0
                          f"high: a slope as steep as that or more lies in shadow. Choose a smaller one, from 0 up.")
     mu, mu0 = _cosines(*_slopes(rows, cols, steepest, correlation_length(length, rows, cols), rng),
                        np.radians(sun_zenith), np.radians(sun_azimuth))
-    omega = albedo(np.asarray(M0, dtype=np.float64), 1.0, np.cos(np.radians(sun_zenith)))
+    level = np.cos(np.radians(sun_zenith))
+    omega = albedo(np.asarray(M0, dtype=np.float64), 1.0, level)
+    light = mu0 / level if shading else 1.0
     M_n = _empty(M0, rows * cols)
     for m, w in zip(M_n, omega.T):
-        m[:] = reflectance(w[:, None], mu, mu0)
+        m[:] = reflectance(w[:, None], mu, mu0) * light
     return M_n
 
 

@@ -78,20 +78,24 @@ def ridge_endmembers(T, Y, A, weight, exact=False):
         f(e) = e + sum_k a_k [t_lk + e a_k / lambda]_+ - y_l = 0.
 
     f is convex, increasing and piecewise linear with P breaks, so Newton's method ends after at most P + 1 steps at
-    the root.
+    the root. The root without constraints, where all m_lk are nonnegative, is that of f.
     """
     A = np.asarray(A, dtype=T.dtype)
     weight = T.dtype.type(weight)
     e = (Y - mixtures(T, A)) * (weight / (weight + np.einsum("pn,pn->n", A, A)))
-    if exact:
-        e = _constrained_residual(T, Y, A, weight, e)
+    low = np.zeros(e.shape, dtype=bool)
     for t, a in zip(T, A):
         t += e * (a / weight)
+        low |= t < 0
+    if exact and low.any():
+        a, e = A[:, np.nonzero(low)[1]], e[low]
+        t = T[:, low] - e * (a / weight)
+        T[:, low] = t + _constrained_residual(t, Y[low], a, weight, e) * (a / weight)
     return np.maximum(T, 0, out=T)
 
 
 def _constrained_residual(T, Y, A, weight, e):
-    """The root e (L, n) of f, by Newton's method from the root without constraints, where any [.]_+ is active."""
+    """The root e (m,) of f, by Newton's method from the root without constraints; T and A are (P, m), Y (m,)."""
     for _ in range(len(T) + 2):
         f, slope = e - Y, np.ones_like(e)
         for t, a in zip(T, A):

@@ -145,7 +145,7 @@ def test_albedo_is_the_inverse_of_reflectance_and_a_white_target_is_white():
 def test_terrain_has_its_steepest_slope_and_shows_it_under_every_sun():
     """The same terrain under four suns: one at the zenith tells mu, as mu0 = mu; then the others tell their mu0."""
     def factor(zenith, azimuth):
-        M_n = hapke(M0, ROWS, COLS, np.random.default_rng(1), 30, zenith, azimuth)
+        M_n = hapke(M0, ROWS, COLS, np.random.default_rng(1), 30, zenith, azimuth, shading=False)
         omega = albedo(M0[0, 0], 1, np.cos(np.radians(zenith)))
         return omega / M_n[0, 0], np.sqrt(1 - omega)
     both, t = factor(0, 0)
@@ -157,6 +157,15 @@ def test_terrain_has_its_steepest_slope_and_shows_it_under_every_sun():
         mu0.append((both / (1 + 2 * mu * t) - 1) / (2 * t))
     assert np.min(mu0) >= np.cos(np.radians(80)) and np.ptp(mu0) > 0.3
     np.testing.assert_allclose(mu0[0] + mu0[1], 2 * mu * np.cos(np.radians(50)))   # opposite suns
+
+
+def test_shading_is_the_sun_s_cosine_over_that_of_level_ground():
+    """A white target shows nothing else."""
+    white = np.full((3, 1), 1 - 1e-12)
+    shaded, corrected = (hapke(white, ROWS, COLS, np.random.default_rng(1), 30, 0, shading=shading)[0, 0]
+                         for shading in (True, False))
+    np.testing.assert_allclose(corrected, 1, atol=1e-5)
+    assert np.degrees(np.arccos(shaded.min())) == pytest.approx(30, abs=1e-3) and shaded.max() <= 1
 
 
 @pytest.mark.parametrize("right, down, azimuth", [(1, 0, 270), (-1, 0, 90), (0, 1, 0), (0, -1, 180)])
