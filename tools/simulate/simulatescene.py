@@ -61,7 +61,7 @@ class SimulateScene(Tool):
              "by two line segments over the bands (PLMM's generator; ULTRA-V's DC1, CUR-HU's SD0). Scaling of each "
              "band multiplies by factors smooth over rows, columns and bands (CUR-HU's SD1). Angle to the sun draws "
              "one for each pixel, as if reflectance had been computed for a surface facing it (CUR-HU's SD2); it needs "
-             "wavelengths. Terrain gives each pixel a slope on smooth hills under a sun 50 degrees high, which brightens "
+             "wavelengths. Terrain gives each pixel a slope on smooth hills under a sun 50 degrees high, which lights "
              "and shades it (ULTRA-V's DC2); it needs reflectance from 0 to below 1. Bundles take a random spectrum of "
              "each material in each pixel (CUR-HU's SD3); they need the field of materials. Default none.")
     amount = Real("AMOUNT", "Amount of variability", minimum=0.0, optional=True, help="scaling: largest departure of "
