@@ -1,0 +1,78 @@
+"""How many outer products a tensor is worth: from the gaps between the singular values of its unfoldings."""
+
+import numpy as np
+
+from .cpd import unfolding_gram
+
+
+def tensor_rank(X, tolerance=0.15):
+    """
+    The number of singular values that stand out, in the unfolding of a tensor that has most of them.
+
+    With s_1 >= s_2 >= ... >= s_n of the unfolding along mode i, and zero after them::
+
+        R_i = max {j : s_j - s_(j+1) >= tolerance sigma},  sigma = ||X|| / sqrt(max n_i),  K = max_i R_i
+
+    sigma is what every singular value of the longest mode would be if they were all equal. A tensor of exact rank K
+    whose factors are linearly independent in some mode is given K if s_K is at least tolerance sigma there.
+
+    Parameters
+    ----------
+    X : ndarray (n_1, n_2, ...)
+    tolerance : float
+        epsilon, free of units.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Notes
+    -----
+    The singular values are roots of the eigenvalues of X_(i) X_(i)^T, and so exact to the square root of X's precision
+    against the largest one.
+
+    References
+    ----------
+    T. Imbiriba et al., IEEE TGRS 58(3), 2020, eq. 23-24 with epsilon = 0.15. Departures: as printed, eq. 23 takes the
+    smallest j of |s_j - s_(j+1)| < epsilon, which is K + 1 for a tensor of exact rank K, less where two singular values
+    happen to be equal, and another number in other units. Here the gaps are measured against sigma, and the last wide
+    gap counts instead of the first narrow one. Against s_1 instead of sigma, 0.15 would find one component only in
+    tensors of nonnegative factors, whose mean dominates.
+    """
+    return standing_out([_singular_values(X, mode) for mode in range(X.ndim)], tolerance)
+
+
+def standing_out(spectra, tolerance):
+    """K for the singular values of every unfolding: a list of ndarray (n_i,), in descending order."""
+    wide = tolerance * np.linalg.norm(spectra[0]) / np.sqrt(max(map(len, spectra)))
+    gaps = [np.flatnonzero(-np.diff(s, append=0) >= wide) for s in spectra]
+    return max(int(gap[-1]) + 1 if gap.size else 1 for gap in gaps)
+
+
+def scaled_endmembers_rank(P, psi, tolerance=0.15):
+    """
+    The rank of the endmembers M_n = psi_n M0, a tensor (P, L, rows, cols): P times that of psi.
+
+    With psi = sum_j s_j u_j v_j^T they are the sum over endmembers p and over j of s_j e_p o m_p o u_j o v_j, and no
+    fewer terms will do: unfolded to (P rows) x (L cols) they are the Kronecker product of M0^T and psi, whose rank is
+    the product of the two. So nothing larger than psi is decomposed.
+
+    Parameters
+    ----------
+    P : int
+        Linearly independent endmembers.
+    psi : ndarray (rows, cols)
+    tolerance : float
+        Of `tensor_rank`, for psi.
+
+    References
+    ----------
+    Departure: eq. 24 takes the largest rank of the four unfoldings, which is the larger of the two factors: P
+    or psi's rank. So few components cannot hold psi_n M0, and fewer than P not even M0.
+    """
+    return P * tensor_rank(psi, tolerance)
+
+
+def _singular_values(X, mode):
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(unfolding_gram(X, mode))[::-1], 0))
