@@ -1,0 +1,182 @@
+"""ULTRA-V: abundances, and endmembers of every pixel, that are nearly tensors of low rank."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..abundances.active_set import minimise
+from .cpd import Polyadic, check_rank, cpd
+from .model import WORKERS, begin, sweep
+from .pixel_endmembers import CHUNK, correlations, grams, ridge_endmembers
+from .tensor_rank import scaled_endmembers_rank
+from .ultra import LowRank, LowRankAbundances, descend
+
+SWEEPS = 3    # of the endmembers' decomposition, at most, from the last one
+SEED = 0      # of directions for more components than there are to start from
+
+
+@dataclass(frozen=True)
+class LowRankUnmixing(LowRankAbundances):
+    """
+    `LowRankAbundances` with the tensor of low rank that the endmembers are drawn to.
+
+    Attributes
+    ----------
+    low_rank : callable(slice) -> ndarray (P, L, n)
+        The tensor of canonical rank `rank_endmember` in these pixels, in the units of the data.
+    rank_endmember : int
+        K_P.
+    """
+
+    low_rank: Callable
+    rank_endmember: int
+
+
+def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abundance=None, rank_endmember=None,
+           exact=False, iterations=40, tolerance=1e-3, rank_tolerance=0.15, callback=None):
+    """
+    Abundances and free endmembers in every pixel, both of nearly low tensor rank.
+
+    Find A on the simplex, M_n >= 0, and tensors Q (P, rows, cols) and P (P, L, rows, cols) of canonical ranks K_Q and
+    K_P, of least cost (eq. 10)::
+
+        1/2 sum_n (||y_n - M_n a_n||^2 + lambda_m ||M_n - P_n||^2 + lambda_a ||a_n - q_n||^2)
+
+    by turns (Algorithm 1): P (eq. 15-18) and Q (eq. 19-22) by alternating least squares from their last factors
+    (`cpd`), M_n (eq. 13-14, `ridge_endmembers`), A (eq. 12) exactly, pixel by pixel.
+
+    Parameters
+    ----------
+    Y : ndarray (L, N)
+        Pixels of the whole image, row-major.
+    M0 : ndarray (L, P)
+        Reference endmembers, in the units of `Y`. Both are divided by their largest value.
+    shape : (int, int)
+        Rows and columns.
+    valid : ndarray (N,) of bool, optional
+        Where `Y` holds data; elsewhere M_n is P_n, negative values set to zero, and A is Q, projected onto the simplex.
+    lambda_m : float
+        How strictly the endmembers are of low rank.
+    lambda_a : float
+        The same for the abundances.
+    rank_abundance, rank_endmember : int, optional
+        K_Q and K_P; `tensor_rank` of the starting abundances and `scaled_endmembers_rank` by default.
+    exact : bool
+        Solve eq. 13 exactly, so that no step raises the cost (see `ridge_endmembers`).
+    iterations : int
+    tolerance : float
+        |J_i - J_(i-1)| / J_0 below which it ends.
+    rank_tolerance : float
+        Of `tensor_rank`.
+    callback : callable(iteration, cost) -> bool or None, optional
+
+    Returns
+    -------
+    LowRankUnmixing
+
+    Raises
+    ------
+    ValueError
+        As `model.begin`; a rank that the image cannot have.
+
+    Notes
+    -----
+    M is held as one array in the type of the data, P and Q in factors: see `bytes_needed`.
+
+    It starts from scaled constrained least squares, in A and in M_n = psi_n M0, the estimates that the ranks come from.
+    The first P components are the endmembers themselves, times the first singular pair of the map psi. With a very
+    large lambda_m and K_P = P it is ULTRA where the scene is as bright everywhere.
+
+    References
+    ----------
+    T. Imbiriba, R. Borsoi, J. Bermudez, Low-rank tensor modeling for hyperspectral unmixing accounting for spectral
+    variability, IEEE TGRS 58(3), 2020, Algorithm 1, eq. 10-24. Departures: the ranks (see `tensor_rank` and
+    `scaled_endmembers_rank`); a few sweeps from the last decomposition instead of a new one, which might raise the
+    cost.
+    """
+    problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_a=lambda_a))
+    low, psi = LowRank(problem, rank_abundance, rank_tolerance), _brightness(problem)
+    P, N, sides = problem.P, problem.N, (problem.P, len(M0), *shape)
+    rank = scaled_endmembers_rank(P, psi, rank_tolerance) if rank_endmember is None else rank_endmember
+    check_rank(rank, sides, "tensor of endmembers")
+    A, Q, decomposition = low.start, low.Q, _scaled_endmembers(problem.M0, psi, rank)
+    M = np.multiply(problem.M0.T[:, :, None], psi.ravel(), dtype=problem.Y.dtype)
+
+    def cost(H, c, apart):
+        return problem.misfit(H, c, A) + lambda_m / 2 * apart + lambda_a / 2 * float(np.square(A - Q).sum())
+
+    def step():
+        nonlocal A, Q, decomposition
+        decomposition = cpd(M.reshape(sides), rank, decomposition, sweeps=SWEEPS)
+        Q = low.near(A)
+        low_rank = _by_pixels(decomposition, M)
+        H, c, apart = np.empty((N, P, P)), np.empty((P, N)), 0.0
+
+        def fit(part):
+            T, Y = low_rank(part), problem.Y[:, part]
+            new = ridge_endmembers(T.copy(), Y, problem.weights(A, part), lambda_m, exact)
+            M[:, :, part], H[part], c[:, part] = new, grams(new), correlations(new, Y)
+            return float(np.square(np.subtract(new, T, out=T), out=T).sum(dtype=np.float64))
+        apart = sum(sweep(fit, N))
+        H[~problem.valid] = 0
+        A = minimise(H + lambda_a * np.eye(P), c + lambda_a * Q, sum_to_one=True)
+        return cost(H, c, apart)
+
+    left_out = np.square(problem.M0).sum() * np.square(psi).sum() - np.square(decomposition.weights).sum()
+    costs, converged = descend(step, cost(*problem.normal_equations(lambda part: M[:, :, part]), left_out), problem,
+                               iterations=iterations, tolerance=tolerance, callback=callback)
+    low_rank = _by_pixels(decomposition, M)
+    return problem.result(A, problem.M0, lambda part: M[:, :, part], costs, converged, LowRankUnmixing, Q=Q,
+                          rank_abundance=low.rank, rank_endmember=rank,
+                          low_rank=lambda part: low_rank(part) * M.dtype.type(problem.scale))
+
+
+def bytes_needed(L, P, N, rank=None, itemsize=4):
+    """
+    What `ultrav` holds beside the data given to it: a copy of them, M, what is of the size of A, and work space.
+
+    Parameters
+    ----------
+    L, P, N : int
+        Bands, endmembers, pixels.
+    rank : int, optional
+        K_P; ten for each endmember by default, which is seldom exceeded.
+    itemsize : int
+        8 for data in float64.
+    """
+    rank = 10 * P if rank is None else rank
+    pixel = itemsize * L * (P + 1) + 40 * rank + 8 * (6 * P * P + 20 * P)
+    return N * pixel + 4 * WORKERS * min(CHUNK, N) * P * L * itemsize
+
+
+def _brightness(problem):
+    """psi (rows, cols); that of the mean pixel where there are no data or nothing is seen."""
+    seen = problem.valid & (problem.psi > 0)
+    mean = problem.psi[seen].mean() if seen.any() else 1.0
+    return np.where(seen, problem.psi, mean).reshape(problem.shape)
+
+
+def _scaled_endmembers(M0, psi, rank):
+    """
+    A decomposition of psi_n M0 to start from: s_j e_p o m_p o u_j o v_j for j = 1, 2, ..., brighter endmembers first.
+
+    These are orthogonal, so that what is left out is the energy that their weights lack. What the rank leaves over gets
+    random directions and a weight of zero.
+    """
+    P, (U, s, Vt), rng = M0.shape[1], np.linalg.svd(psi, full_matrices=False), np.random.default_rng(SEED)
+    size = np.linalg.norm(M0, axis=0)
+    known = min(rank, P * len(s))
+    p, j = np.tile(np.argsort(-size), len(s))[:known], np.repeat(np.arange(len(s)), P)[:known]
+
+    def padded(columns):
+        more = rng.standard_normal((len(columns), rank - known))
+        return np.hstack([columns, more / np.linalg.norm(more, axis=0)])
+    factors = np.eye(P)[:, p], M0[:, p] / size[p], U[:, j], Vt[j].T
+    return Polyadic(np.append(size[p] * s[j], np.zeros(rank - known)), tuple(map(padded, factors)))
+
+
+def _by_pixels(decomposition, M):
+    """A function that gives the tensor for a slice of the pixels, (P, L, n), in the type of `M` (P, L, N)."""
+    left, right = decomposition.halves(2, M.dtype)
+    return lambda part: (left @ right[:, part]).reshape(*M.shape[:2], -1)
