@@ -158,10 +158,11 @@ def bound(M, M_n, Y, a, gamma):
     """
     A quadratic function of every band m (P,) of M that is nowhere below these pixels' cost.
 
-    At `M` it is their cost with the present `M_n`, so that its minimum raises no cost. A pixel's cost as a function of m alone, 1/2 (y - m_n^T a)^2 + gamma/2 ||m_n - m||^2 with the best m_n >= 0, is
-    bounded from above if m_n - m is held instead of freed, which is close to it but allowed only as long as
-    m_n >= 0, and if m_n itself is held, which is always allowed. The latter counts for pixels and bands where one of
-    m_n is below m/2, the former for all others: both are allowed for a new m >= m/2.
+    At `M` it is their cost with the present `M_n`, so that its minimum raises no cost. A pixel's cost as a function of
+    m alone, 1/2 (y - m_n^T a)^2 + gamma/2 ||m_n - m||^2 with the best m_n >= 0, is bounded from above if m_n - m is
+    held instead of freed, which is close to it but allowed only as long as m_n >= 0, and if m_n itself is held, which
+    is always allowed. The latter counts for pixels and bands where one of m_n is below m/2, the former for all others:
+    both are allowed for a new m >= m/2.
 
     Parameters
     ----------
