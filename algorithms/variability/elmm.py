@@ -23,8 +23,8 @@ class ScaledUnmixing(VariableUnmixing):
     psi: np.ndarray
 
 
-def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0.05, exact=False, iterations=100,
-         tolerance=1e-3, callback=None):
+def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0.05, start="scls", exact=False,
+         iterations=100, tolerance=1e-3, callback=None):
     """
     Abundances and one scaling factor per endmember and pixel (extended linear mixing model).
 
@@ -52,6 +52,8 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
         Total variation of the abundances; 0 leaves each pixel to itself.
     lambda_psi : float
         Smoothness of the factors.
+    start : {"scls", "scaled", "fcls"}
+        Initial abundances and factors (see `model.begin`). The problem is not convex, and where the start is matters.
     exact : bool
         Solve for M_n >= 0 exactly, so that no step raises the cost (see `ridge_endmembers`).
     iterations : int
@@ -67,17 +69,16 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
     -----
     M_n is never stored: it follows from y, a and psi, and is made anew for a few thousand pixels at a time.
 
-    Where a_k is near zero nothing but lambda_psi tells psi_k. The start is that of scaled constrained least squares,
-    whose scaling all endmembers of a pixel share; data with such a scaling are solved by it.
+    Where a_k is near zero nothing but lambda_psi tells psi_k. The factors start at 1, as published, unless `start` is
+    "scaled"; data whose endmembers share one factor in each pixel are solved by that start.
 
     References
     ----------
     L. Drumetz et al., Blind hyperspectral unmixing using an extended linear mixing model to address spectral
     variability, IEEE TIP 25(8), 2016. Departures: no differences across the image's edges, where its code has periodic
-    ones; psi starts at the scaling that belongs to the initial abundances, not at 1; convergence is of A and psi, of
-    which M_n is a function.
+    ones; convergence is of A and psi, of which M_n is a function.
     """
-    problem = begin(Y, M0, shape, valid, dict(lambda_s=lambda_s, lambda_psi=lambda_psi), dict(lambda_a=lambda_a))
+    problem = begin(Y, M0, shape, valid, dict(lambda_s=lambda_s, lambda_psi=lambda_psi), dict(lambda_a=lambda_a), start)
     P, N = problem.P, problem.N
     columns = problem.M0.T.astype(problem.Y.dtype)[:, :, None]
     size, eigenvalues = np.square(problem.M0).sum(axis=0), laplacian(shape)

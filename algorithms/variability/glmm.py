@@ -27,8 +27,8 @@ class GeneralisedUnmixing(VariableUnmixing):
     Psi: np.ndarray
 
 
-def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e-6, exact=False, iterations=50,
-         tolerance=1e-3, callback=None):
+def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e-6, start="scls", exact=False,
+         iterations=50, tolerance=1e-3, callback=None):
     """
     Abundances and a factor per band, endmember and pixel (generalised linear mixing model).
 
@@ -56,7 +56,7 @@ def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e
         Total variation of the abundances; 0 leaves each pixel to itself.
     lambda_psi : float
         Smoothness of the factors.
-    exact, iterations, tolerance, callback
+    start, exact, iterations, tolerance, callback
         As for `elmm`; the tolerance is of A and of the cost.
 
     Returns
@@ -73,10 +73,10 @@ def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e
     References
     ----------
     T. Imbiriba, R. Borsoi, J. Bermudez, Generalized linear mixing model accounting for endmember variability, ICASSP
-    2018. Departures: no differences across the image's edges; Psi starts at the scaling that belongs to the initial
-    abundances; convergence is of A and the cost; bands where a reference is (nearly) zero count as 1e-6 of the largest.
+    2018. Departures: no differences across the image's edges; convergence is of A and the cost; bands where a
+    reference is (nearly) zero count as 1e-6 of the largest value.
     """
-    problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_psi=lambda_psi), dict(lambda_a=lambda_a))
+    problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_psi=lambda_psi), dict(lambda_a=lambda_a), start)
     P, N, L = problem.P, problem.N, len(problem.M0)
     columns = np.maximum(problem.M0, SMALLEST).T.astype(problem.Y.dtype)[:, :, None]
     eigenvalues, prior = laplacian(shape).astype(problem.Y.dtype), TotalVariation(lambda_a, shape)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..abundances.fcls import fcls
 from ..abundances.linear_model import check_endmembers
 from ..abundances.products import products
 from ..abundances.scls import scls
@@ -26,7 +27,7 @@ class VariableUnmixing:
         Abundances: nonnegative, summing to one. Pixels that are not valid hold what the prior says of them.
     reference : ndarray (L, P)
         What the pixels' endmembers depart from, in the units of the data.
-    endmembers : callable(slice) -> ndarray (P, L, n)
+    endmembers : callable(slice or indices) -> ndarray (P, L, n)
         The endmembers of these pixels, in the units of the data; made when asked for.
     costs : ndarray (iterations + 1,)
         The method's cost at the start and after each iteration, of the data divided by `scale`.
@@ -71,9 +72,9 @@ class Problem:
     M0 : ndarray (L, P)
         Reference endmembers, float64.
     A : ndarray (P, N)
-        Abundances by scaled constrained least squares.
+        Initial abundances.
     psi : ndarray (N,)
-        Their scaling.
+        Scaling of the endmembers that belongs to them.
     valid : ndarray (N,) of bool
     shape : (int, int)
     scale : float
@@ -132,7 +133,7 @@ class Problem:
                     len(costs) - 1, converged, self.scale, **more)
 
 
-def begin(Y, M0, shape, valid=None, weights=None, optional=None):
+def begin(Y, M0, shape, valid=None, weights=None, optional=None, start="scls"):
     """
     Check and scale the data, and find initial abundances.
 
@@ -146,6 +147,9 @@ def begin(Y, M0, shape, valid=None, weights=None, optional=None):
         Rows and columns of the image.
     valid : ndarray (N,) of bool, optional
         All by default.
+    start : {"scls", "scaled", "fcls"}
+        Initial abundances: those of scaled constrained least squares with endmembers as bright as the reference, the
+        same with their scaling, or those of fully constrained least squares.
     weights, optional : dict of float, optional
         The method's weights by their names, which must be above zero, and those that may be zero too.
 
@@ -185,10 +189,25 @@ def begin(Y, M0, shape, valid=None, weights=None, optional=None):
     if not np.isfinite(Y).all():
         raise ValueError("The pixels hold values that are not finite. Mask them first.")
     M0 /= scale
+    return Problem(Y, M0, *STARTS[start](Y, M0), valid, tuple(shape), scale)
+
+
+def _scaled(Y, M0):
+    """Abundances and scaling by scaled constrained least squares; a dark pixel holds the same of each endmember."""
     fit = scls(Y, M0)
     dark = ~np.isfinite(fit.A).all(axis=0)
-    return Problem(Y, M0, np.where(dark, 1 / M0.shape[1], fit.A), np.where(dark, 0.0, fit.psi), valid, tuple(shape),
-                   scale)
+    return np.where(dark, 1 / len(fit.A), fit.A), fit.psi
+
+
+def _unscaled(Y, M0):
+    return _scaled(Y, M0)[0], np.ones(Y.shape[1])
+
+
+def _fully_constrained(Y, M0):
+    return fcls(Y, M0).A, np.ones(Y.shape[1])
+
+
+STARTS = {"scls": _unscaled, "scaled": _scaled, "fcls": _fully_constrained}
 
 
 def sweep(function, N):

@@ -32,8 +32,8 @@ class PerturbedUnmixing(VariableUnmixing):
     beta: float
 
 
-def plmm(Y, M0, shape, valid=None, *, alpha=None, beta=None, gamma=0.1, exact=True, iterations=100, tolerance=1e-3,
-         callback=None):
+def plmm(Y, M0, shape, valid=None, *, alpha=None, beta=None, gamma=0.1, start="scls", exact=True,
+         iterations=100, tolerance=1e-3, callback=None):
     """
     Abundances, endmembers, and a departure from them in every pixel (perturbed linear mixing model).
 
@@ -60,6 +60,8 @@ def plmm(Y, M0, shape, valid=None, *, alpha=None, beta=None, gamma=0.1, exact=Tr
         How closely endmembers keep to the reference; 0.1 for each valid pixel by default.
     gamma : float
         How closely the endmembers of the pixels keep to M.
+    start : {"scls", "scaled", "fcls"}
+        Initial abundances (see `model.begin`).
     exact : bool
         Keep M_n >= 0 exactly, so that no step raises the cost (see `ridge_endmembers`).
     iterations : int
@@ -94,12 +96,12 @@ def plmm(Y, M0, shape, valid=None, *, alpha=None, beta=None, gamma=0.1, exact=Tr
     is of A and M, of which dM is a function.
     """
     given = {name: weight for name, weight in dict(beta=beta, gamma=gamma).items() if weight is not None}
-    problem = begin(Y, M0, shape, valid, given, {} if alpha is None else dict(alpha=alpha))
+    problem = begin(Y, M0, shape, valid, given, {} if alpha is None else dict(alpha=alpha), start)
     M0, N, P, dtype = problem.M0, problem.N, problem.P, problem.Y.dtype
     M, A = np.maximum(M0, SMALLEST), problem.A
 
     def endmembers(part):
-        T = np.repeat(M.T[:, :, None].astype(dtype), part.stop - part.start, axis=2)
+        T = np.repeat(M.T[:, :, None].astype(dtype), problem.Y[:, part].shape[1], axis=2)
         return ridge_endmembers(T, problem.Y[:, part], problem.weights(A, part), gamma, exact)
 
     def normal_equations():

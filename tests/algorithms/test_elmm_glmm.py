@@ -32,7 +32,7 @@ def test_elmm_recovers_its_own_data():
 
 def test_elmm_with_one_scaling_for_all_endmembers_is_scls():
     Y = M0 @ (A * COMMON)
-    found = elmm(Y, M0, SHAPE, lambda_s=1, lambda_a=0, lambda_psi=1e-9)
+    found = elmm(Y, M0, SHAPE, lambda_s=1, lambda_a=0, lambda_psi=1e-9, start="scaled")
     assert error(scls(Y, M0).A, A) < 1e-12
     assert error(found.A, A) < 1e-6
     np.testing.assert_allclose(found.psi, np.tile(COMMON, (3, 1)), atol=1e-6)
