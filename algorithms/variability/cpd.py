@@ -142,12 +142,11 @@ def first_guess(X, rank, seed=0):
 
     Singular vectors themselves, one for each component, fail where a mode needs but one of them (an image that is the
     same everywhere): all components but one would then be orthogonal to the tensor in that mode, and stay at zero.
-    What the first mode starts from does not matter, as it is updated first.
 
     Returns
     -------
     Polyadic
-        With weights of one.
+        With weights of zero, so that what the first mode starts from, which is updated first, does not matter at all.
     """
     rng, factors = np.random.default_rng(seed), []
     for mode in range(X.ndim):
@@ -155,7 +154,7 @@ def first_guess(X, rank, seed=0):
         wanted = min(rank, int(np.count_nonzero(values > 1e-6 * values[-1])) or 1)
         factor = vectors[:, -wanted:] @ rng.standard_normal((wanted, rank))
         factors.append(factor / np.linalg.norm(factor, axis=0))
-    return Polyadic(np.ones(rank), tuple(factors))
+    return Polyadic(np.zeros(rank), tuple(factors))
 
 
 def unfolding_gram(X, mode):

@@ -9,12 +9,13 @@ def tensor_rank(X, tolerance=0.15):
     """
     The number of singular values that stand out, in the unfolding of a tensor that has most of them.
 
-    With s_1 >= s_2 >= ... >= s_n of the unfolding along mode i, and zero after them::
+    With the singular values s_1 >= s_2 >= ... >= s_n_i of the unfolding along mode i::
 
-        R_i = max {j : s_j - s_(j+1) >= tolerance sigma},  sigma = ||X|| / sqrt(max n_i),  K = max_i R_i
+        R_i = max {j : s_j - s_(j+1) >= tolerance sigma},  sigma = ||X|| / max n_i,  K = max_i R_i
 
-    sigma is what every singular value of the longest mode would be if they were all equal. A tensor of exact rank K
-    whose factors are linearly independent in some mode is given K if s_K is at least tolerance sigma there.
+    For the abundances of a square image sigma is the root mean square length of a pixel's abundances, near one. A
+    tensor of exact rank K, whose factors are linearly independent in some mode longer than K, is given K if s_K is at
+    least tolerance sigma there.
 
     Parameters
     ----------
@@ -35,9 +36,9 @@ def tensor_rank(X, tolerance=0.15):
     References
     ----------
     T. Imbiriba et al., IEEE TGRS 58(3), 2020, eq. 23-24 with epsilon = 0.15. Departures: as printed, eq. 23 takes the
-    smallest j of |s_j - s_(j+1)| < epsilon, which is K + 1 for a tensor of exact rank K, less where two singular values
-    happen to be equal, and another number in other units. Here the gaps are measured against sigma, and the last wide
-    gap counts instead of the first narrow one. Against s_1 instead of sigma, 0.15 would find one component only in
+    smallest j of |s_j - s_(j+1)| < epsilon, which is K + 1 for a tensor of exact rank K, fewer where two singular
+    values happen to be equal, and another number in other units. Here the gaps are measured against sigma, and the last
+    wide gap counts instead of the first narrow one. Against s_1 instead of sigma, 0.15 would find one component only in
     tensors of nonnegative factors, whose mean dominates.
     """
     return standing_out([_singular_values(X, mode) for mode in range(X.ndim)], tolerance)
@@ -45,8 +46,8 @@ def tensor_rank(X, tolerance=0.15):
 
 def standing_out(spectra, tolerance):
     """K for the singular values of every unfolding: a list of ndarray (n_i,), in descending order."""
-    wide = tolerance * np.linalg.norm(spectra[0]) / np.sqrt(max(map(len, spectra)))
-    gaps = [np.flatnonzero(-np.diff(s, append=0) >= wide) for s in spectra]
+    wide = max(tolerance * np.linalg.norm(spectra[0]) / max(map(len, spectra)), np.finfo(float).tiny)
+    gaps = [np.flatnonzero(-np.diff(s) >= wide) for s in spectra]
     return max(int(gap[-1]) + 1 if gap.size else 1 for gap in gaps)
 
 

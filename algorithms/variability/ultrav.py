@@ -141,11 +141,11 @@ def bytes_needed(L, P, N, rank=None, itemsize=4):
     L, P, N : int
         Bands, endmembers, pixels.
     rank : int, optional
-        K_P; ten for each endmember by default, which is seldom exceeded.
+        K_P; 25 for each endmember by default, as much as images of the usual size are given.
     itemsize : int
         8 for data in float64.
     """
-    rank = 10 * P if rank is None else rank
+    rank = 25 * P if rank is None else rank
     pixel = itemsize * L * (P + 1) + 40 * rank + 8 * (6 * P * P + 20 * P)
     return N * pixel + 4 * WORKERS * min(CHUNK, N) * P * L * itemsize
 

@@ -35,13 +35,13 @@ def test_equal_singular_values_do_not_end_the_count():
 def test_little_noise_adds_nothing():
     X = planted((4, 60, 60), 3, 1, True)
     noise = np.random.default_rng(0).standard_normal(X.shape) * np.sqrt(np.square(X).mean())
-    assert tensor_rank(X + 0.02 * noise) == 3
+    assert tensor_rank(X + 0.1 * noise) == 3
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (2, 1, 40)])
 def test_at_least_one_in_the_smallest_tensors(shape):
     assert 1 <= tensor_rank(np.ones(shape)) <= 2
-    assert tensor_rank(np.zeros(shape)) >= 1
+    assert tensor_rank(np.zeros(shape)) == 1
 
 
 def test_scaled_endmembers_have_the_product_of_two_ranks():
