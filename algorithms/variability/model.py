@@ -216,6 +216,43 @@ def sweep(function, N):
         return list(pool.map(function, chunks(N)))
 
 
+def brightness(endmembers, N):
+    """Root mean square over the bands of each of `N` pixels' endmembers, (P, N): `endmembers(part)` is (P, L, n)."""
+    return np.concatenate(sweep(lambda part: np.sqrt(np.square(endmembers(part)).mean(axis=1)), N), axis=1)
+
+
+def principal_variation(endmembers, N, components=3):
+    """
+    How far each pixel's endmembers lie from their mean along their first principal components.
+
+    For each endmember by itself: the mean of |u_i^T (m_n - mean)| over the leading eigenvectors u_i of the covariance
+    of its spectra m_n (ULTRA-V, section IV-B, figure 7).
+
+    Parameters
+    ----------
+    endmembers : callable(slice) -> ndarray (P, L, n)
+    N : int
+        Number of pixels.
+    components : int
+        At most as many as there are bands.
+
+    Returns
+    -------
+    ndarray (P, N)
+    """
+    def sums(part):
+        M = endmembers(part).astype(np.float64)
+        return M.sum(axis=2), M @ M.transpose(0, 2, 1)
+    totals, products = zip(*sweep(sums, N))
+    mean = sum(totals) / N
+    covariance = sum(products) / N - mean[:, :, None] * mean[:, None, :]
+    axes = np.linalg.eigh(covariance)[1][:, :, -components:]
+
+    def project(part):
+        return np.abs(axes.transpose(0, 2, 1) @ (endmembers(part) - mean[:, :, None])).mean(axis=1)
+    return np.concatenate(sweep(project, N), axis=1)
+
+
 def alternate(step, cost, *, iterations, tolerance, callback=None):
     """
     Repeat a method's step until its unknowns change little.

@@ -3,7 +3,8 @@
 import contextlib
 from dataclasses import replace
 
-from ...engine.declare import FolderOutput, Group, Integer, RasterOutput, Real, SpectraOutput, Style, Tool
+from ...engine.declare import (Choice, Flag, FolderOutput, Group, Integer, RasterOutput, Real, SpectraOutput, Style,
+                               Tool)
 from .. import _shared
 
 RESTARTS = 10        # runs of vertex component analysis that find a reference where none is given
@@ -13,9 +14,20 @@ PERCENTILES = (5, 50, 95)
 PIECE = 2048         # pixels whose endmembers are written at once
 
 
-def weight(name, symbol, default, help, optional=False):
+EXACT = Flag("EXACT", "Exact step for endmembers", default=False, advanced=True, help="Solve for endmembers that are "
+             "not negative exactly, so that no iteration raises the cost; slower. Otherwise negative values are set "
+             "to zero, as published. Default no.")
+
+START = Choice("START", "Start", default="scls", advanced=True, options={
+    "scls": "Scaled least squares, endmembers as bright as the reference",
+    "scaled": "Scaled least squares with its scaling", "fcls": "Fully constrained least squares"},
+    help="Which abundances the iteration starts from; the result depends on it. Where brightness varies most, take "
+         "scaled; where it hardly does, fcls. Default scls, as published.")
+
+
+def weight(name, label, default, help, optional=False):
     """A weight of a method's cost; an `optional` one may be zero."""
-    return Real(name, f"{symbol}", default=default, minimum=0.0 if optional else 1e-12, maximum=1e12,
+    return Real(name, label, default=default, minimum=0.0 if optional else 1e-12, maximum=1e12,
                 help=f"{help} No unit, for data divided by the endmembers' largest value; "
                      f"{'0 switches it off' if optional else 'above 0'}. Default {default:g}.")
 
@@ -32,8 +44,8 @@ def tolerance(default, of="the abundances and what describes the endmembers chan
                      f"iterations. Default {default:g}.")
 
 
-class VariabilityTool(Tool):
-    """Abundances, with endmembers that differ from pixel to pixel."""
+class WholeSceneTool(Tool):
+    """Abundances near given or found endmembers, by a method that needs the whole scene or large tiles of it."""
 
     group = Group.VARIABILITY
     tags = ("unmixing", "abundance", "fraction", "spectral variability", "endmember variability", "illumination")
@@ -51,18 +63,11 @@ class VariabilityTool(Tool):
                    "else the largest tile that does.")
     iterations, tolerance = iterations(100), tolerance(1e-3)
     abundances = _shared.ABUNDANCES
-    variability = RasterOutput("VARIABILITY", "Variability", style=Style.DEPARTURE, help="Raster with a band per "
-                               "endmember: how much its spectrum departs in each pixel from the reference, as the root "
-                               "mean square of the difference over the bands, relative to that of the reference. 0.1 "
-                               "is ten per cent; it means little where the endmember's fraction is near zero.")
     reference = SpectraOutput("REFERENCE", "Reference endmembers used", create=False, help="Layer with the reference "
                               "spectra: those given, on the raster's bands, or those that vertex component analysis "
                               "found, at the pixels they were taken from.")
     rmse, sam, report = _shared.RMSE, _shared.SAM, _shared.REPORT
-    pixel_endmembers = FolderOutput("PIXELENDMEMBERS", "Endmembers of every pixel", style=Style.SPECTRAL, create=False,
-                                    advanced=True, help="Folder with one raster per endmember, named after it: its "
-                                    "spectrum in every pixel, on the raster's bands and in its units. Each is as large "
-                                    "as the image.")
+    variability = pixel_endmembers = None   # outputs that only tools with spectral variability have
     example = {"INPUT": "scene", "ENDMEMBERS": "endmembers"}
 
     numbers = 6   # float32 numbers per band, endmember and pixel that the method holds, the data aside
@@ -84,11 +89,11 @@ class VariabilityTool(Tool):
         """
         raise NotImplementedError(f"{type(self).__name__} names no method")
 
-    def maps(self, found):
+    def maps(self, job, found):
         """Further maps (P, N) of a tile, by the raster output that they belong to or by a name for the report."""
         return {}
 
-    def settle(self, job, results):
+    def settle(self, job, scene, spectra, results):
         """Give outputs that only this tool has; `results` are those of the tiles."""
 
     def figures(self, report, names, whole):
@@ -114,7 +119,8 @@ class VariabilityTool(Tool):
                 found = solve(Y, M0, shape, valid, iterations=limit, tolerance=job.value(self.tolerance),
                               callback=lambda iteration, cost, number=number: job.progress(
                                   number * (limit + 1) + iteration, len(tiles) * (limit + 1)))
-                whole.add(tile, found, Y, valid, {"A": found.A, "departure": found.departure(), **self.maps(found)})
+                whole.add(tile, found, Y, valid, {"A": found.A, **self.maps(job, found)} | (
+                    {"departure": found.departure()} if self.variability else {}))
                 for file, p in files:
                     _write_core(file, tile, found, p, valid)
                 results.append(replace(found, endmembers=None))
@@ -123,7 +129,8 @@ class VariabilityTool(Tool):
         self._say_how_it_ended(job, results)
         maps = {key: whole.map(key) for key in whole.maps}
         self._write(job, self.abundances, scene, spectra.names, maps["A"], whole.valid)
-        self._write(job, self.variability, scene, spectra.names, maps["departure"], whole.valid)
+        if self.variability:
+            self._write(job, self.variability, scene, spectra.names, maps["departure"], whole.valid)
         for output in maps:
             if isinstance(output, RasterOutput):
                 self._write(job, output, scene, spectra.names, maps[output], whole.valid)
@@ -131,7 +138,7 @@ class VariabilityTool(Tool):
         rmse, angle = whole.errors()
         job.give_number(self.rmse, rmse)
         job.give_number(self.sam, angle)
-        self.settle(job, results)
+        self.settle(job, scene, spectra, results)
         self._report(job, scene, spectra, whole, maps, results, rmse, angle)
         job.progress(1, 1)
 
@@ -177,7 +184,7 @@ class VariabilityTool(Tool):
 
     def _open(self, job, scene, spectra, stack):
         """Writers for the endmembers of every pixel, and which endmember each is for."""
-        if not job.wants(self.pixel_endmembers):
+        if not (self.pixel_endmembers and job.wants(self.pixel_endmembers)):
             return []
         names = scene.band_names
         return [(stack.enter_context(job.folder_raster(self.pixel_endmembers, name, scene, names,
@@ -213,24 +220,43 @@ class VariabilityTool(Tool):
         report = job.report(self.report)
         if not report:
             return
-        A, D = maps["A"][:, whole.valid], maps["departure"][:, whole.valid]
-        weighted = np.nansum(A * D, axis=1) / np.maximum(A.sum(axis=1), 1e-12)
+        A = maps["A"][:, whole.valid]
         report.numbers(Endmembers=spectra.P, Bands=scene.L, Pixels=int(whole.valid.sum()), RMSE=rmse,
                        Mean_spectral_angle_in_degrees=angle, Iterations=max(found.iterations for found in results),
                        Settled=all(found.converged for found in results), Tiles=len(results))
-        report.heading("Fractions, and how much each material's spectrum varies")
-        report.table(["Endmember", "Mean fraction", "Standard deviation", "Mean departure, weighted by the fraction"],
-                     zip(spectra.names, A.mean(axis=1), A.std(axis=1), weighted))
+        heads = ["Endmember", "Mean fraction", "Standard deviation"]
+        columns = [spectra.names, A.mean(axis=1), A.std(axis=1)]
+        if self.variability:
+            heads.append("Mean departure, weighted by the fraction")
+            columns.append(np.nansum(A * maps["departure"][:, whole.valid], axis=1) / np.maximum(A.sum(axis=1), 1e-12))
+        report.heading("Fractions" + (", and how much each material's spectrum varies" if self.variability else ""))
+        report.table(heads, zip(*columns))
         _shared.add_composite(job, report, self.abundances, spectra.names)
-        whole.add_spectra(report, spectra)
-        report.heading("Where spectra depart from the reference")
-        report.maps(dict(zip(spectra.names, whole.drawn("departure"))), "Relative departure")
+        if self.variability:
+            whole.add_spectra(report, spectra)
+            report.heading("Where spectra depart from the reference")
+            report.maps(dict(zip(spectra.names, whole.drawn("departure"))), "Relative departure")
+        else:
+            report.spectra(spectra)
         self.figures(report, spectra.names, whole)
         if len(results) == 1:
             costs = results[0].costs
             report.curve(range(len(costs)), costs, "Cost (of data divided by the endmembers' largest value)",
                          "Iteration", "Cost", logarithmic=bool((costs > 0).all()))
         job.give_report(self.report, report)
+
+
+class VariabilityTool(WholeSceneTool):
+    """Abundances, with endmembers that differ from pixel to pixel."""
+
+    variability = RasterOutput("VARIABILITY", "Variability", style=Style.DEPARTURE, help="Raster with a band per "
+                               "endmember: how much its spectrum departs in each pixel from the reference, as the root "
+                               "mean square of the difference over the bands, relative to that of the reference. 0.1 "
+                               "is ten per cent; it means little where the endmember's fraction is near zero.")
+    pixel_endmembers = FolderOutput("PIXELENDMEMBERS", "Endmembers of every pixel", style=Style.SPECTRAL, create=False,
+                                    advanced=True, help="Folder with one raster per endmember, named after it: its "
+                                    "spectrum in every pixel, on the raster's bands and in its units. Each is as large "
+                                    "as the image.")
 
 
 class _Whole:

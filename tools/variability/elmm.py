@@ -2,12 +2,8 @@
 
 from dataclasses import replace
 
-from ...engine.declare import Flag, RasterOutput, Style
+from ...engine.declare import RasterOutput, Style
 from . import _variability
-
-EXACT = Flag("EXACT", "Exact step for endmembers", default=False, advanced=True, help="Solve for endmembers that are "
-             "not negative exactly, so that no iteration raises the cost; slower. Otherwise negative values are set "
-             "to zero, as published. Default no.")
 
 
 class ExtendedLinearMixingModel(_variability.VariabilityTool):
@@ -31,7 +27,7 @@ class ExtendedLinearMixingModel(_variability.VariabilityTool):
                                    "variation of the fractions: larger gives more even patches.", optional=True)
     lambda_psi = _variability.weight("LAMBDAPSI", "Smoothness of the factors (lambda psi)", 0.05, "Weight of the "
                                      "squared differences of the factors between neighbours.")
-    exact = EXACT
+    start, exact = _variability.START, _variability.EXACT
     scaling = RasterOutput("SCALING", "Scaling", style=Style.SCALING, help="Raster with a band per endmember: the "
                            "factor of its reference spectrum in each pixel. 1 is as bright, less is darker. No unit.")
     variability = replace(_variability.VariabilityTool.variability, create=False)
@@ -41,7 +37,8 @@ class ExtendedLinearMixingModel(_variability.VariabilityTool):
 
         from ...algorithms.variability.elmm import elmm
         return partial(elmm, lambda_s=job.value(self.lambda_s), lambda_a=job.value(self.lambda_a),
-                       lambda_psi=job.value(self.lambda_psi), exact=job.value(self.exact))
+                       lambda_psi=job.value(self.lambda_psi), start=job.value(self.start),
+                       exact=job.value(self.exact))
 
-    def maps(self, found):
+    def maps(self, job, found):
         return {self.scaling: found.psi}

@@ -1,7 +1,6 @@
 """The tool `glmm`."""
 
 from . import _variability
-from .elmm import EXACT
 
 
 class GeneralisedLinearMixingModel(_variability.VariabilityTool):
@@ -23,7 +22,7 @@ class GeneralisedLinearMixingModel(_variability.VariabilityTool):
                                    "variation of the fractions: larger gives more even patches.", optional=True)
     lambda_psi = _variability.weight("LAMBDAPSI", "Smoothness of the factors (lambda psi)", 1e-6, "Weight of the "
                                      "squared differences of the factors between neighbours.")
-    exact = EXACT
+    start, exact = _variability.START, _variability.EXACT
     iterations = _variability.iterations(50)
     numbers = 2
 
@@ -32,4 +31,5 @@ class GeneralisedLinearMixingModel(_variability.VariabilityTool):
 
         from ...algorithms.variability.glmm import glmm
         return partial(glmm, lambda_m=job.value(self.lambda_m), lambda_a=job.value(self.lambda_a),
-                       lambda_psi=job.value(self.lambda_psi), exact=job.value(self.exact))
+                       lambda_psi=job.value(self.lambda_psi), start=job.value(self.start),
+                       exact=job.value(self.exact))

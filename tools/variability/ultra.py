@@ -1,0 +1,60 @@
+"""The tool `ultra`."""
+
+from ...engine.declare import Integer, NumberOutput, Real
+from . import _variability
+
+RANK = Integer("ABUNDANCERANK", "Rank of the abundances", optional=True, minimum=1, maximum=10000, advanced=True,
+               help="How many rank-one maps the abundances are drawn to, at least 1. Empty: as many singular values of "
+                    "the starting abundances as stand out.")
+
+RANKTOLERANCE = Real("RANKTOLERANCE", "Tolerance of the ranks", default=0.15, minimum=1e-6, maximum=1.0, advanced=True,
+                     help="A singular value stands out where the next one is smaller by this share of the largest, 0 "
+                          "to 1. Only for ranks that are not given. Default 0.15.")
+
+RANKABUNDANCE = NumberOutput("RANKABUNDANCE", "Rank of the abundances", help="The rank estimated or given; the largest "
+                             "of all tiles.")
+
+
+def beside(report, names, whole, first, second, captions, label, limits=None):
+    """Two maps of every endmember, one above the other."""
+    images = {f"{name}, {captions[0]}": image for name, image in zip(names, whole.drawn(first))} | {
+        f"{name}, {captions[1]}": image for name, image in zip(names, whole.drawn(second))}
+    report.maps(images, label, columns=len(names), limits=limits)
+
+
+class LowRankAbundances(_variability.WholeSceneTool):
+    """Fraction of each endmember in every pixel, as maps of simple structure; endmembers are the same everywhere.
+
+    The fractions are drawn to a tensor of low rank: a sum of few products of a profile along rows, one along columns
+    and a mixture. That keeps structure and lets noise go, without smoothing edges along rows and columns. Endmembers
+    that are hard to tell apart gain most. Where spectra vary from pixel to pixel, take ULTRA-V."""
+
+    id = "ultra"
+    label = "Low-rank abundances (ULTRA)"
+    tags = (*_variability.WholeSceneTool.tags, "ULTRA", "tensor", "low rank", "canonical polyadic decomposition")
+    citation = ("Imbiriba, Borsoi and Bermudez, A low-rank tensor regularization strategy for hyperspectral unmixing, "
+                "IEEE Statistical Signal Processing Workshop, 2018")
+
+    lambda_a = _variability.weight("LAMBDAA", "Strictness of the low rank (lambda A)", 0.01, "How closely the "
+                                   "fractions keep to the low rank: larger is closer.")
+    rank, rank_tolerance = RANK, RANKTOLERANCE
+    rank_abundance = RANKABUNDANCE
+    iterations, tolerance = _variability.iterations(40), _variability.tolerance(1e-3, "the cost changes")
+    numbers = 1
+
+    def method(self, job, scene, spectra, pixels):
+        from functools import partial
+
+        from ...algorithms.variability.ultra import ultra
+        return partial(ultra, lambda_a=job.value(self.lambda_a), rank=job.value(self.rank),
+                       rank_tolerance=job.value(self.rank_tolerance))
+
+    def maps(self, job, found):
+        return {"low rank": found.Q}
+
+    def settle(self, job, scene, spectra, results):
+        job.give_number(self.rank_abundance, max(found.rank_abundance for found in results))
+
+    def figures(self, report, names, whole):
+        report.heading("Fractions (above), and the low rank that they are drawn to")
+        beside(report, names, whole, "A", "low rank", ("fraction", "low rank"), "Fraction", (0, 1))
