@@ -111,7 +111,8 @@ class Report:
             figure.add_heatmap(z=np.round(image[::step, ::step].astype(float), 4), coloraxis="coloraxis",
                                row=number // columns + 1, col=number % columns + 1)
         figure.update_layout(coloraxis=dict(colorscale=ramp, cmin=low, cmax=high, colorbar_title=label))
-        figure.update_yaxes(autorange="reversed", scaleanchor="x", showticklabels=False)
+        for axis in figure.select_yaxes():
+            axis.update(autorange="reversed", scaleanchor=axis.anchor, showticklabels=False)
         figure.update_xaxes(showticklabels=False, constrain="domain")
         self.plot(figure, height=90 + 250 * rows)
 
