@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RIDGE = 1e-6    # of a unit column's energy: how strongly a factor is held where the others do not determine it
+BLOCK = 2**16   # numbers that are copied to float64 at a time
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def cpd(X, rank, start=None, *, sweeps=100, tolerance=1e-6, seed=0):
     split = _split(X.shape)
     halves = range(split), range(split, X.ndim)
     matrix = X.reshape(int(np.prod(X.shape[:split])), -1)
-    energy = max(_energy(X), np.finfo(float).tiny)
+    size = max(energy(X), np.finfo(float).tiny)
     B, weights = list(start.factors), start.weights
     crosses = [b.T @ b for b in B]
     errors, converged = [], False
@@ -119,7 +120,7 @@ def cpd(X, rank, start=None, *, sweeps=100, tolerance=1e-6, seed=0):
                 along, inner = (T * new).sum(), (G * (new.T @ new)).sum()
                 B[i], weights = _unit(new, B[i])
                 crosses[i] = B[i].T @ B[i]
-        errors.append(np.sqrt(max(energy - 2 * along + inner, 0.0) / energy))
+        errors.append(np.sqrt(max(size - 2 * along + inner, 0.0) / size))
         converged = len(errors) > 1 and errors[-2] - errors[-1] < tolerance
     return Polyadic(weights, tuple(B), np.array(errors), converged)
 
@@ -197,9 +198,13 @@ def _unit(factor, old):
     return np.where(lengths > 0, factor / np.where(lengths > 0, lengths, 1), old), lengths
 
 
-def _energy(X):
-    """||X||^2, summed in float64 but never copied to it at once."""
-    return float(sum(np.einsum("i,i->", part, part, dtype=np.float64) for part in X.reshape(len(X), -1)))
+def energy(X):
+    """||X||^2, summed in float64 in parts: einsum with a dtype would copy all of X to it."""
+    flat, total = X.reshape(-1), 0.0
+    for start in range(0, flat.size, BLOCK):
+        part = flat[start:start + BLOCK].astype(np.float64)
+        total += float(part @ part)
+    return total
 
 
 def _by(shape):

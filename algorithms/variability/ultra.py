@@ -7,7 +7,7 @@ import numpy as np
 from ..abundances.active_set import minimise
 from ..abundances.products import products
 from ..blind.nmf import onto_simplex
-from .cpd import check_rank, cpd
+from .cpd import check_rank, cpd, energy
 from .model import VariableUnmixing, alternate, begin
 from .tensor_rank import tensor_rank
 
@@ -146,8 +146,7 @@ class LowRank:
 
 def descend(step, cost, problem, **limits):
     """`alternate` for a `step` that returns its cost alone, J_i, until |J_i - J_(i-1)| / J_0 is small."""
-    energy = float(np.einsum("ln,ln->", problem.Y, problem.Y, dtype=np.float64))
-    first, last = max(cost, np.finfo(problem.Y.dtype).eps * energy), cost
+    first, last = max(cost, np.finfo(problem.Y.dtype).eps * energy(problem.Y)), cost
 
     def with_change():
         nonlocal last

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..abundances.active_set import minimise
+from ..abundances.scls import scls
 from .cpd import Polyadic, check_rank, cpd
 from .model import WORKERS, begin, sweep
 from .pixel_endmembers import CHUNK, correlations, grams, ridge_endmembers
@@ -34,7 +35,7 @@ class LowRankUnmixing(LowRankAbundances):
 
 
 def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abundance=None, rank_endmember=None,
-           exact=False, iterations=40, tolerance=1e-3, rank_tolerance=0.15, callback=None):
+           start="scaled", exact=False, iterations=40, tolerance=1e-3, rank_tolerance=0.15, callback=None):
     """
     Abundances and free endmembers in every pixel, both of nearly low tensor rank.
 
@@ -62,6 +63,9 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abunda
         The same for the abundances.
     rank_abundance, rank_endmember : int, optional
         K_Q and K_P; `tensor_rank` of the starting abundances and `scaled_endmembers_rank` by default.
+    start : {"scls", "scaled", "fcls"}
+        Initial abundances (see `model.begin`), and M_n = M0, or psi_n M0 with "scaled". The problem is not convex, and
+        where the start is matters.
     exact : bool
         Solve eq. 13 exactly, so that no step raises the cost (see `ridge_endmembers`).
     iterations : int
@@ -84,24 +88,27 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abunda
     -----
     M is held as one array in the type of the data, P and Q in factors: see `bytes_needed`.
 
-    It starts from scaled constrained least squares, in A and in M_n = psi_n M0, the estimates that the ranks come from.
-    The first P components are the endmembers themselves, times the first singular pair of the map psi. With a very
-    large lambda_m and K_P = P it is ULTRA where the scene is as bright everywhere.
+    K_P and the first tensor P come from psi_n M0, the endmembers of scaled constrained least squares, whatever M starts
+    from: the endmembers times the singular pairs of the map psi. With a very large lambda_m, K_P = P and a scene that
+    is as bright everywhere it is ULTRA.
 
     References
     ----------
     T. Imbiriba, R. Borsoi, J. Bermudez, Low-rank tensor modeling for hyperspectral unmixing accounting for spectral
     variability, IEEE TGRS 58(3), 2020, Algorithm 1, eq. 10-24. Departures: the ranks (see `tensor_rank` and
     `scaled_endmembers_rank`); a few sweeps from the last decomposition instead of a new one, which might raise the
-    cost.
+    cost; M starts at psi_n M0, whose rank Algorithm 1 estimates, rather than at M0, where the authors' code does.
     """
-    problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_a=lambda_a))
+    problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_a=lambda_a), start=start)
     low, psi = LowRank(problem, rank_abundance, rank_tolerance), _brightness(problem)
     P, N, sides = problem.P, problem.N, (problem.P, len(M0), *shape)
     rank = scaled_endmembers_rank(P, psi, rank_tolerance) if rank_endmember is None else rank_endmember
     check_rank(rank, sides, "tensor of endmembers")
     A, Q, decomposition = low.start, low.Q, _scaled_endmembers(problem.M0, psi, rank)
-    M = np.multiply(problem.M0.T[:, :, None], psi.ravel(), dtype=problem.Y.dtype)
+    M = np.empty((P, len(M0), N), dtype=problem.Y.dtype)
+    M[:] = problem.M0.T[:, :, None]
+    if start == "scaled":
+        M *= psi.ravel().astype(M.dtype)
 
     def cost(H, c, apart):
         return problem.misfit(H, c, A) + lambda_m / 2 * apart + lambda_a / 2 * float(np.square(A - Q).sum())
@@ -123,9 +130,8 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abunda
         A = minimise(H + lambda_a * np.eye(P), c + lambda_a * Q, sum_to_one=True)
         return cost(H, c, apart)
 
-    left_out = np.square(problem.M0).sum() * np.square(psi).sum() - np.square(decomposition.weights).sum()
-    costs, converged = descend(step, cost(*problem.normal_equations(lambda part: M[:, :, part]), left_out), problem,
-                               iterations=iterations, tolerance=tolerance, callback=callback)
+    first = cost(*problem.normal_equations(lambda part: M[:, :, part]), _apart(_by_pixels(decomposition, M), M))
+    costs, converged = descend(step, first, problem, iterations=iterations, tolerance=tolerance, callback=callback)
     low_rank = _by_pixels(decomposition, M)
     return problem.result(A, problem.M0, lambda part: M[:, :, part], costs, converged, LowRankUnmixing, Q=Q,
                           rank_abundance=low.rank, rank_endmember=rank,
@@ -151,18 +157,18 @@ def bytes_needed(L, P, N, rank=None, itemsize=4):
 
 
 def _brightness(problem):
-    """psi (rows, cols); that of the mean pixel where there are no data or nothing is seen."""
-    seen = problem.valid & (problem.psi > 0)
-    mean = problem.psi[seen].mean() if seen.any() else 1.0
-    return np.where(seen, problem.psi, mean).reshape(problem.shape)
+    """psi (rows, cols) of scaled constrained least squares; their mean where there are no data or nothing is seen."""
+    psi = scls(problem.Y, problem.M0).psi
+    seen = problem.valid & (psi > 0)
+    mean = psi[seen].mean() if seen.any() else 1.0
+    return np.where(seen, psi, mean).reshape(problem.shape)
 
 
 def _scaled_endmembers(M0, psi, rank):
     """
     A decomposition of psi_n M0 to start from: s_j e_p o m_p o u_j o v_j for j = 1, 2, ..., brighter endmembers first.
 
-    These are orthogonal, so that what is left out is the energy that their weights lack. What the rank leaves over gets
-    random directions and a weight of zero.
+    What the rank leaves over gets random directions and a weight of zero.
     """
     P, (U, s, Vt), rng = M0.shape[1], np.linalg.svd(psi, full_matrices=False), np.random.default_rng(SEED)
     size = np.linalg.norm(M0, axis=0)
@@ -174,6 +180,11 @@ def _scaled_endmembers(M0, psi, rank):
         return np.hstack([columns, more / np.linalg.norm(more, axis=0)])
     factors = np.eye(P)[:, p], M0[:, p] / size[p], U[:, j], Vt[j].T
     return Polyadic(np.append(size[p] * s[j], np.zeros(rank - known)), tuple(map(padded, factors)))
+
+
+def _apart(low_rank, M):
+    """||M - P||^2, P by `low_rank(part)`."""
+    return sum(sweep(lambda part: float(np.square(M[:, :, part] - low_rank(part)).sum(dtype=np.float64)), M.shape[2]))
 
 
 def _by_pixels(decomposition, M):

@@ -69,6 +69,12 @@ def test_the_cost_never_increases_with_the_exact_step(rank_endmember, lambda_a):
     assert (np.diff(fit.costs) <= 1e-10 * fit.costs[0]).all() and fit.costs[-1] < fit.costs[0]
 
 
+@pytest.mark.parametrize("start", ["scls", "fcls"])
+def test_nor_from_another_start(start):
+    fit = ultrav(noisy(), reference(), SHAPE, start=start, exact=True, tolerance=0)
+    assert (np.diff(fit.costs) <= 1e-10 * fit.costs[0]).all() and fit.costs[-1] < fit.costs[0]
+
+
 def test_the_cost_is_that_of_the_answer():
     Y = noisy()
     fit = ultrav(Y, reference(), SHAPE, lambda_m=0.2, lambda_a=2.0, iterations=3, tolerance=0)
