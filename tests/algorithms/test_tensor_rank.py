@@ -26,10 +26,17 @@ def test_units_do_not_matter(scale):
     assert tensor_rank(scale * planted((50, 50, 20), 4, 0, False)) == 4
 
 
-def test_equal_singular_values_do_not_end_the_count():
+def test_two_equal_singular_values_do_not_end_the_count():
     X = np.zeros((12, 12, 12))
-    X[range(5), range(5), range(5)] = 1
+    X[range(5), range(5), range(5)] = 5, 5, 3, 3, 1
     assert tensor_rank(X) == 5
+
+
+def test_noise_of_an_estimate_adds_little():
+    """Noise of 30 per cent: its own singular values have wide gaps by chance, but only one after another."""
+    X = planted((3, 70, 70), 4, 1, True)
+    noise = np.random.default_rng(0).standard_normal(X.shape) * np.sqrt(np.square(X).mean())
+    assert 3 <= tensor_rank(X + 0.3 * noise) <= 6
 
 
 def test_little_noise_adds_nothing():
