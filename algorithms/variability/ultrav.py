@@ -35,7 +35,7 @@ class LowRankUnmixing(LowRankAbundances):
 
 
 def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abundance=None, rank_endmember=None,
-           start="scaled", exact=False, iterations=40, tolerance=1e-3, rank_tolerance=0.15, callback=None):
+           start="scaled", exact=False, iterations=100, tolerance=1e-5, rank_tolerance=0.15, callback=None):
     """
     Abundances and free endmembers in every pixel, both of nearly low tensor rank.
 

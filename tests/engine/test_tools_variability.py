@@ -54,11 +54,13 @@ def test_tiles_give_nearly_what_the_whole_gives_and_show_no_seam(tool, scene, re
     whole, tiled = (unmixed(tool, scene, reference, tmp_path, **values)[1] for values in ({}, {"TILESIDE": 90}))
     valid = whole[0] != -9999
     assert error(whole[:, valid], tiled[:, valid]) < 0.03
-    seam = SHAPE[1] // 3
     steps = np.abs(np.diff(tiled - whole, axis=2)) * (valid[:, 1:] & valid[:, :-1])
+    near = np.zeros(SHAPE[1] - 1, dtype=bool)
+    for seam in (50, 100):
+        near[seam - 17:seam + 17] = True
     assert not np.array_equal(whole, tiled)
-    assert steps[:, :, seam - 17:seam + 17].mean() < 3 * steps.mean() + 1e-4
-    assert steps[:, :, seam - 17:seam + 17].max() < 0.1
+    assert steps[:, :, near].mean() < 3 * steps.mean() + 1e-4
+    assert steps[:, :, near].max() < 1.5 * steps[:, :, ~near].max() + 0.02
 
 
 def test_says_how_many_tiles_and_how_much_memory(scene, reference, tmp_path):

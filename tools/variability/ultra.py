@@ -39,7 +39,7 @@ class LowRankAbundances(_variability.WholeSceneTool):
                                    "fractions keep to the low rank: larger is closer.")
     rank, rank_tolerance = RANK, RANKTOLERANCE
     rank_abundance = RANKABUNDANCE
-    iterations, tolerance = _variability.iterations(40), _variability.tolerance(1e-3, "the cost changes")
+    iterations, tolerance = _variability.iterations(100), _variability.tolerance(1e-5, "the cost changes")
     numbers = 1
 
     def method(self, job, scene, spectra, pixels):

@@ -1,5 +1,7 @@
 """The tool `ultrav`."""
 
+from dataclasses import replace
+
 from ...engine.declare import Integer, NumberOutput
 from . import _variability
 from .ultra import RANK, RANKABUNDANCE, RANKTOLERANCE, beside
@@ -29,9 +31,12 @@ class LowRankVariability(_variability.VariabilityTool):
     rank = RANK
     endmember_rank = Integer("ENDMEMBERRANK", "Rank of the endmembers", optional=True, minimum=1, maximum=10000,
                              advanced=True, help="How many rank-one terms the endmembers of all pixels are drawn to, "
-                             "at least 1. Empty: as many singular values of the scaled endmembers as stand out.")
+                             "at least 1. Empty: the number of endmembers times as many singular values of the "
+                             "starting map of brightness as stand out.")
     rank_tolerance, exact = RANKTOLERANCE, _variability.EXACT
-    iterations, tolerance = _variability.iterations(40), _variability.tolerance(1e-3, "the cost changes")
+    start = replace(_variability.START, default="scaled", help="Which abundances and spectra the iteration starts "
+                    "from; the result depends on it. Where brightness hardly varies, take fcls. Default scaled.")
+    iterations, tolerance = _variability.iterations(100), _variability.tolerance(1e-5, "the cost changes")
     rank_abundance = RANKABUNDANCE
     rank_endmember = NumberOutput("RANKENDMEMBER", "Rank of the endmembers", help="The rank estimated or given; the "
                                   "largest of all tiles.")
@@ -43,7 +48,8 @@ class LowRankVariability(_variability.VariabilityTool):
         from ...algorithms.variability.ultrav import ultrav
         return partial(ultrav, lambda_m=job.value(self.lambda_m), lambda_a=job.value(self.lambda_a),
                        rank_abundance=job.value(self.rank), rank_endmember=job.value(self.endmember_rank),
-                       rank_tolerance=job.value(self.rank_tolerance), exact=job.value(self.exact))
+                       rank_tolerance=job.value(self.rank_tolerance), start=job.value(self.start),
+                       exact=job.value(self.exact))
 
     def maps(self, job, found):
         from ...algorithms.variability.model import brightness, principal_variation
