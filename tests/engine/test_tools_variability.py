@@ -1,5 +1,7 @@
 """Tools for spectral variability without QGIS: references, tiles, masks, the spectra of every pixel, bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -167,3 +169,39 @@ def test_a_scene_without_valid_pixels_is_refused(tool, reference, tmp_path):
     empty = raster(tmp_path / "empty.tif", cube, wavelengths=X)
     with pytest.raises((UserError, ValueError), match="no valid pixel|no band with information|bands"):
         unmixed(tool, empty, reference, tmp_path)
+
+
+def learned_from(*materials):
+    """Three spectra of sand, three of tree, and one of what is named, in the field `material`."""
+    columns = np.concatenate([10000 * M0[:, [k]] * np.array([0.9, 1.0, 1.1]) for k in (0, 1)] + [10000 * M0[:, [2]]], 1)
+    layer = spectra(columns, [f"spectrum {number}" for number in range(7)], X)
+    return replace(layer, attributes=[{"material": name} for name in (*["sand"] * 3, *["tree"] * 3, *materials)])
+
+
+def test_deepgun_learns_from_pure_pixels_and_stays_on_the_simplex(scene, reference, tmp_path):
+    result, found, said = unmixed("deepgun", scene, reference, tmp_path, EPOCHS=5, ITERATIONS=2, PUREPIXELS=20)
+    valid = found[0] != -9999
+    np.testing.assert_allclose(found[:, valid].sum(axis=0), 1, atol=1e-5)
+    assert error(found[:, valid], A.reshape(3, *SHAPE)[:, valid]) < 0.2
+    assert sum("20 spectra to learn from" in words for words in said) == 3
+
+
+def test_deepgun_takes_the_materials_of_a_bundle(scene, tmp_path):
+    """Its references are their means."""
+    bundle = learned_from("sand")
+    result, said = run_tool("deepgun", {"INPUT": scene, "BUNDLE": bundle, "EPOCHS": 2, "ITERATIONS": 1},
+                            ABUNDANCES=tmp_path / "a.tif", REFERENCE="wanted")
+    features = result["spectra"]["REFERENCE"]["features"]
+    assert [feature["name"] for feature in features] == ["sand", "tree"]
+    np.testing.assert_allclose(features[1]["profile"]["y"], 10000 * M0[:, 1], rtol=1e-6)
+    assert any("sand: 4 spectra" in words for words in said)
+
+
+@pytest.mark.parametrize("change, complaint", [
+    (dict(BUNDLE=learned_from("road")), "single spectrum of road"),
+    (dict(BUNDLE=learned_from("sand"), ENDMEMBERS=spectra(10000 * M0, NAMES, X)), "no spectra to learn road from"),
+    (dict(BUNDLE=learned_from("")), "has no material"),
+    (dict(BUNDLE=learned_from("sand"), MATERIALFIELD="kind"), "no field kind")])
+def test_deepgun_refuses_what_it_cannot_learn_from(change, complaint, scene, tmp_path):
+    with pytest.raises((UserError, ValueError), match=complaint):
+        run_tool("deepgun", {"INPUT": scene, **change}, ABUNDANCES=tmp_path / "a.tif")

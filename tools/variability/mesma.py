@@ -104,7 +104,8 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
         from ...algorithms.variability.mesma import count_models, prepare, search
         scene = job.scene(self.image)
         spectra, M, shade = self._library(job, scene)
-        materials, scale = self._materials(job, spectra), job.value(self.scale)
+        materials = _shared.materials_of(job, self.endmembers, self.field, spectra)
+        scale = job.value(self.scale)
         _check_reflectance("endmembers", M, scale)
         names = list(dict.fromkeys(materials))
         levels = self._levels(job, names)
@@ -146,26 +147,6 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
         for each in (spectra, shade):
             each.to_scene(scene, job.say)   # takes bands out of the scene that it does not cover
         return spectra, spectra.to_scene(scene), shade.to_scene(scene)[:, 0]
-
-    def _materials(self, job, spectra):
-        """The material of each spectrum."""
-        from ...engine.sentences import UserError
-        field = job.value(self.field)
-        features = job.features(self.endmembers)
-        if field.lower() == "name":
-            return spectra.names
-        known = list(dict.fromkeys(name for feature in features for name in feature.get("attributes") or {}))
-        match = field if field in known else next((name for name in known if name.lower() == field.lower()), None)
-        if match is None:
-            raise UserError("The layer of endmembers has no field {field} that names the material of each spectrum. "
-                            "Choose such a field (its other fields: {fields}), or add one in the attribute table.",
-                            field=field, fields=", ".join(known) or "none")
-        values = [(feature.get("attributes") or {}).get(match) for feature in features]
-        for name, value in zip(spectra.names, values):
-            if value is None or not str(value).strip():
-                raise UserError("The spectrum {name} has no material in the field {field}. Fill it in, or leave the "
-                                "spectrum out by a selection.", name=name, field=match)
-        return [str(value).strip() for value in values]
 
     def _levels(self, job, names):
         """Smallest and largest number of materials in a model."""
