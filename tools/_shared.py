@@ -125,21 +125,27 @@ def nothing_valid(scene):
                     "raster, or leave out the bands with gaps.", path=scene.path, bands=scene.L)
 
 
-def materials_of(job, parameter, field, spectra):
-    """The material of each of the `spectra` of a parameter, from the field that the parameter `field` names."""
+def materials(spectra, field, label):
+    """The material of each spectrum as its `field` (or its name) tells it, empty where there is none."""
     from ..engine.sentences import UserError
-    field, features = job.value(field), job.features(parameter)
     if field.lower() == "name":
         return spectra.names
-    known = list(dict.fromkeys(name for feature in features for name in feature.get("attributes") or {}))
+    rows = spectra.attributes or [{}] * spectra.P
+    known = list(dict.fromkeys(name for row in rows for name in row))
     match = field if field in known else next((name for name in known if name.lower() == field.lower()), None)
     if match is None:
-        raise UserError("The layer of {label} has no field {field} that names the material of each spectrum. Choose "
+        raise UserError("The layer for {label} has no field {field} that names the material of each spectrum. Choose "
                         "such a field (its other fields: {fields}), or add one in the attribute table.",
-                        label=parameter.label.lower(), field=field, fields=", ".join(known) or "none")
-    values = [(feature.get("attributes") or {}).get(match) for feature in features]
-    for name, value in zip(spectra.names, values):
-        if value is None or not str(value).strip():
+                        label=label, field=field, fields=", ".join(known) or "none")
+    return ["" if row.get(match) is None else str(row[match]).strip() for row in rows]
+
+
+def every_material(spectra, field, label):
+    """The same, where each spectrum must have one."""
+    from ..engine.sentences import UserError
+    found = materials(spectra, field, label)
+    for name, material in zip(spectra.names, found):
+        if not material:
             raise UserError("The spectrum {name} has no material in the field {field}. Fill it in, or leave the "
-                            "spectrum out by a selection.", name=name, field=match)
-    return [str(value).strip() for value in values]
+                            "spectrum out by a selection.", name=name, field=field)
+    return found

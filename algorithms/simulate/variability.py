@@ -3,47 +3,18 @@ Scenes in which a material does not look the same in every pixel, and how it loo
 
 Each generator takes the reference endmembers `M0` (L, P) and gives those of every pixel, `M_n` (P, L, N), as precise as
 `M0`: float32 endmembers give a float32 array, which halves the memory of large scenes. Pixels are in row-major order.
-`mix` makes the scene y_n = M_n a_n of them.
+`mixtures` makes the scene y_n = M_n a_n of them.
 """
 
 import numpy as np
 from scipy.special import ndtr
 
+from ..variability.pixel_endmembers import mixtures
 from .scene import abundances, add_noise, correlation_length, random_field
 
 SMALLEST = 0.01   # of a band-dependent factor: what a Gaussian draws below is set to this
 SKY_OVER_SUN = (  # wavelength (nm), diffuse irradiance of the sky over direct irradiance of the sun at the zenith
     (400, 4.1), (500, 1.95), (700, 0.88), (1000, 0.42), (1600, 0.24), (2200, 0.16))
-
-
-def mix(M_n, A):
-    """
-    Mix every pixel of its own endmembers: y_n = M_n a_n.
-
-    Parameters
-    ----------
-    M_n : ndarray (P, L, N)
-        Endmembers of each pixel.
-    A : ndarray (P, N)
-        Abundances.
-
-    Returns
-    -------
-    Y : ndarray (L, N)
-    """
-    Y = M_n[0] * A[0]
-    for m, a in zip(M_n[1:], A[1:]):
-        Y += m * a
-    return Y
-
-
-def relative_change(M_n, M0):
-    """
-    How far each pixel's endmembers are from the reference: ||m_pn - m0_p|| / ||m0_p||, (P, N).
-
-    It is the root mean square over the bands of the difference, over that of the reference.
-    """
-    return np.stack([np.linalg.norm(m - m0[:, None], axis=0) / np.linalg.norm(m0) for m, m0 in zip(M_n, M0.T)])
 
 
 def simulate_varying(M0, rows, cols, rng, vary, snr_db=None, eta=None, **shape):
@@ -75,7 +46,7 @@ def simulate_varying(M0, rows, cols, rng, vary, snr_db=None, eta=None, **shape):
     """
     A = abundances(M0.shape[1], rows, cols, rng, **shape)
     M_n = vary(rng)
-    return add_noise(mix(M_n, A), snr_db, rng, eta), A, M_n
+    return add_noise(mixtures(M_n, A), snr_db, rng, eta), A, M_n
 
 
 def scaling(M0, rows, cols, rng, amount=0.25, length=None):

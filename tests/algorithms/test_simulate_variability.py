@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from subpixel.algorithms.simulate.scene import dirichlet_abundances
-from subpixel.algorithms.simulate.variability import (_cosines, albedo, bundle_means, bundles, hapke, mix,
-                                                      piecewise_linear, reflectance, relative_change, scaling,
-                                                      simulate_varying, sky_over_sun, smooth_bands, viewing_geometry)
+from subpixel.algorithms.simulate.variability import (_cosines, albedo, bundle_means, bundles, hapke,
+                                                      piecewise_linear, reflectance, scaling, simulate_varying,
+                                                      sky_over_sun, smooth_bands, viewing_geometry)
+from subpixel.algorithms.variability.pixel_endmembers import departure, mixtures
 
 L, P, ROWS, COLS = 60, 3, 40, 50
 N = ROWS * COLS
@@ -40,7 +41,7 @@ def test_without_amplitude_every_pixel_has_the_reference_and_the_scene_is_its_mi
     A = dirichlet_abundances(P, N, rng)
     M_n = made(name, **ZERO[name])
     np.testing.assert_allclose(M_n, np.broadcast_to(M0.T[:, :, None], (P, L, N)), rtol=1e-13)
-    np.testing.assert_allclose(mix(M_n, A), M0 @ A, rtol=1e-13)
+    np.testing.assert_allclose(mixtures(M_n, A), M0 @ A, rtol=1e-13)
 
 
 def test_bundles_of_one_spectrum_each_are_the_reference(rng):
@@ -52,7 +53,7 @@ def test_bundles_of_one_spectrum_each_are_the_reference(rng):
 def test_endmembers_vary_stay_positive_and_come_back_with_their_seed(name):
     M_n = made(name)
     assert M_n.shape == (P, L, N) and M_n.min() > 0
-    assert (relative_change(M_n, M0).max(axis=1) > 0.05).all()
+    assert (departure(M_n, M0).max(axis=1) > 0.05).all()
     assert np.array_equal(M_n, made(name)) and not np.array_equal(M_n, made(name, seed=2))
 
 
@@ -74,19 +75,20 @@ def test_float32_endmembers_give_a_float32_array_of_the_same_values(name, monkey
 
 def test_each_pixel_is_mixed_of_its_own_endmembers(rng):
     M_n, A = rng.random((P, L, 9)), rng.random((P, 9))
-    np.testing.assert_allclose(mix(M_n, A), np.stack([M_n[:, :, n].T @ A[:, n] for n in range(9)], axis=1), rtol=1e-13)
+    expected = np.stack([M_n[:, :, n].T @ A[:, n] for n in range(9)], axis=1)
+    np.testing.assert_allclose(mixtures(M_n, A), expected, rtol=1e-13)
 
 
-def test_relative_change_is_the_norm_of_the_difference_over_that_of_the_reference():
+def test_departure_is_the_norm_of_the_difference_over_that_of_the_reference():
     M_n = np.stack([M0.T, 1.3 * M0.T], axis=2)
-    np.testing.assert_allclose(relative_change(M_n, M0), [[0, 0.3]] * P, atol=1e-12)
+    np.testing.assert_allclose(departure(M_n, M0), [[0, 0.3]] * P, atol=1e-12)
 
 
 def test_a_scene_has_the_snr_asked_for_and_its_seeds_abundances_whatever_the_variability():
     def scene(name, snr_db):
         return simulate_varying(M0, ROWS, COLS, np.random.default_rng(5), GENERATORS[name], snr_db, model="fields")
     Y, A, M_n = scene("scaling", 30)
-    X = mix(M_n, A)
+    X = mixtures(M_n, A)
     assert 10 * np.log10(np.sum(X**2) / np.sum((Y - X) ** 2)) == pytest.approx(30, abs=0.1)
     assert np.array_equal(Y, scene("scaling", 30)[0])
     assert np.array_equal(A, scene("piecewise", None)[1])

@@ -139,11 +139,11 @@ class SimulateScene(Tool):
         """The scene without noise (L, N), and how far each pixel's endmembers are from the true ones (P, N)."""
         import numpy as np
 
-        from ...algorithms.simulate.variability import mix, relative_change
+        from ...algorithms.variability.pixel_endmembers import departure, mixtures
         if job.value(self.variability) == "none":
             return spectra.M @ A, np.zeros_like(A)
         M_n = self._vary(job, spectra, bundle, grid, rng)
-        return mix(M_n, A), relative_change(M_n, spectra.M)
+        return mixtures(M_n, A), departure(M_n, spectra.M)
 
     def _vary(self, job, spectra, bundle, grid, rng):
         """Endmembers (P, L, N) of every pixel, float32: the largest array of the run."""
@@ -237,13 +237,7 @@ def by_material(job, library, field):
     import numpy as np
 
     from ...engine.sentences import UserError
-    rows = library.attributes or [{}] * library.P
-    fields = list(dict.fromkeys(name for row in rows for name in row))
-    if field not in fields:
-        raise UserError("The library has no field {field} to tell the material of each spectrum; its further fields "
-                        "are: {fields}. Choose one of them as the field of materials, or another kind of variability.",
-                        field=field, fields=", ".join(fields) or "none")
-    values = ["" if row.get(field) is None else str(row[field]).strip() for row in rows]
+    values = _shared.materials(library, field, "the spectral library")
     named = [number for number, value in enumerate(values) if value]
     if len(named) < library.P:
         job.say("Left out {count} spectra without a value in the field {field}.", count=library.P - len(named),

@@ -58,7 +58,8 @@ class DeepGenerativeUnmixing(_variability.VariabilityTool):
         from .. import _shared
         spectra = job.spectra(self.bundle)
         M, members = spectra.to_scene(scene, job.say), {}
-        for number, material in enumerate(_shared.materials_of(job, self.bundle, self.field, spectra)):
+        for number, material in enumerate(_shared.every_material(spectra, job.value(self.field),
+                                                                 self.bundle.label.lower())):
             members.setdefault(material, []).append(number)
         return M, members
 

@@ -104,7 +104,7 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
         from ...algorithms.variability.mesma import count_models, prepare, search
         scene = job.scene(self.image)
         spectra, M, shade = self._library(job, scene)
-        materials = _shared.materials_of(job, self.endmembers, self.field, spectra)
+        materials = _shared.every_material(spectra, job.value(self.field), "endmembers")
         scale = job.value(self.scale)
         _check_reflectance("endmembers", M, scale)
         names = list(dict.fromkeys(materials))
