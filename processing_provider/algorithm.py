@@ -27,6 +27,18 @@ def version():
     return ""
 
 
+def spelled_out(parameter, given):
+    """A number or a choice that was given as such, or as words on a command line; None where it is left to QGIS."""
+    if isinstance(parameter, (declare.Integer, declare.Real)) and isinstance(given, str):
+        try:
+            number = float(given)
+        except ValueError:
+            return None  # an expression
+        return int(number) if number.is_integer() else number
+    return given if isinstance(given, (int, float)) or isinstance(parameter, declare.Choice) and isinstance(
+        given, str) else None
+
+
 class ToolAlgorithm(QgsProcessingAlgorithm):
     """Shows one tool to QGIS and runs it in the engine."""
 
@@ -83,9 +95,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
 
     def checkParameterValues(self, parameters, context):
         for parameter in self._tool.parameters():
-            given = parameters.get(parameter.name)
-            # what is spelled out, not left to QGIS's expressions: its own sentence would give no way out
-            if isinstance(given, (int, float)) or isinstance(parameter, declare.Choice) and isinstance(given, str):
+            given = spelled_out(parameter, parameters.get(parameter.name))
+            if given is not None:  # QGIS's own sentence would give no way out
                 try:
                     declare.check(parameter, given)
                 except UserError as problem:

@@ -72,6 +72,13 @@ CASES = {
                                           "larger than the scene of 24 x 32"),
     "identical endmembers": ("fcls", {**UNMIX, "ENDMEMBERS": "twins"}, "tree and wood are identical"),
     "NaN spectra": ("fcls", {**UNMIX, "ENDMEMBERS": "missing"}, "tree holds missing or infinite values"),
+    "weight of zero": ("elmm", {**UNMIX, "LAMBDAS": 0}, "Strictness of the scaling (lambda S) is 0; it must be"),
+    "number in words": ("elmm", {**UNMIX, "LAMBDAPSI": "-0.5"}, "Smoothness of the factors (lambda psi) is -0.5"),
+    "rank above the image's": ("ultrav", {**UNMIX, "ABUNDANCERANK": 5000}, "rank"),
+    "bundle without a field material": ("mesma", {**UNMIX, "SCALE": 10000}, "no field material"),
+    "single spectrum to learn from": ("deepgun", {"INPUT": "scene", "BUNDLE": "endmembers", "MATERIALFIELD": "name"},
+                                      "single spectrum of water"),
+    "tile too small": ("glmm", {**UNMIX, "TILESIDE": 10}, "is 10; it must be at least 64"),
     "band that does not exist": ("hysime", {"INPUT": "scene", "BANDS": [1, 99]}, "99"),
 }
 
