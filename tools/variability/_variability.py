@@ -11,6 +11,7 @@ RESTARTS = 10        # runs of vertex component analysis that find a reference w
 PURE = 0.5           # a pixel shows an endmember's spectrum where its fraction is above this
 SHOWN = 2000         # such pixels per endmember, at most, from which the report takes percentiles
 PERCENTILES = (5, 50, 95)
+COPIES = 3           # of the data: as they are read, scaled, and on the way from one to the other
 PIECE = 2048         # pixels whose endmembers are written at once
 
 
@@ -70,7 +71,7 @@ class WholeSceneTool(Tool):
     variability = pixel_endmembers = None   # outputs that only tools with spectral variability have
     example = {"INPUT": "scene", "ENDMEMBERS": "endmembers"}
 
-    numbers = 6   # float32 numbers per band, endmember and pixel that the method holds, the data aside
+    numbers = 0   # float32 numbers per band, endmember and pixel that the method holds
 
     def method(self, job, scene, spectra, pixels):
         """
@@ -166,7 +167,7 @@ class WholeSceneTool(Tool):
     def _tiles(self, job, scene, P):
         from ...engine.memory import available, need
         from ...engine.tiles import tile_side, tiles
-        each = 4 * (2 * scene.L + self.numbers * scene.L * P) + 8 * 20 * P + 8 * P * P
+        each = 4 * scene.L * (COPIES + self.numbers * P) + 8 * P * (20 + 3 * P)
         result = 4 * scene.width * scene.height * P * 4
         need(result, "Clip the raster.")
         side = job.value(self.side) or tile_side(scene.width, scene.height, each)

@@ -38,7 +38,7 @@ class DeepGenerativeUnmixing(_variability.VariabilityTool):
     epochs = Integer("EPOCHS", "Epochs of learning", default=50, minimum=1, maximum=100000, advanced=True,
                      help="How often learning goes through the spectra, 1 to 100000. Default 50, as published.")
     iterations = _variability.iterations(8)
-    numbers = 1
+    numbers = 0.5
 
     def _reference(self, job, scene):
         spectra = job.spectra(self.bundle)

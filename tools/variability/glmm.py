@@ -24,7 +24,7 @@ class GeneralisedLinearMixingModel(_variability.VariabilityTool):
                                      "squared differences of the factors between neighbours.")
     start, exact = _variability.START, _variability.EXACT
     iterations = _variability.iterations(50)
-    numbers = 2
+    numbers = 1
 
     def method(self, job, scene, spectra, pixels):
         from functools import partial

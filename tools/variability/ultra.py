@@ -40,7 +40,6 @@ class LowRankAbundances(_variability.WholeSceneTool):
     rank, rank_tolerance = RANK, RANKTOLERANCE
     rank_abundance = RANKABUNDANCE
     iterations, tolerance = _variability.iterations(100), _variability.tolerance(1e-5, "the cost changes")
-    numbers = 1
 
     def method(self, job, scene, spectra, pixels):
         from functools import partial

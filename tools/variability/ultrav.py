@@ -40,7 +40,7 @@ class LowRankVariability(_variability.VariabilityTool):
     rank_abundance = RANKABUNDANCE
     rank_endmember = NumberOutput("RANKENDMEMBER", "Rank of the endmembers", help="The rank estimated or given; the "
                                   "largest of all tiles.")
-    numbers = 3
+    numbers = 1
 
     def method(self, job, scene, spectra, pixels):
         from functools import partial
