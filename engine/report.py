@@ -108,7 +108,7 @@ class Report:
         low, high = limits or (0.0, float(np.percentile(seen, 98)) if seen.size else 1.0)
         for number, image in enumerate(images.values()):
             step = max(1, -(-max(image.shape) // PIXELS))
-            figure.add_heatmap(z=np.round(image[::step, ::step].astype(float), 4), coloraxis="coloraxis",
+            figure.add_heatmap(z=figures(image[::step, ::step], high - low), coloraxis="coloraxis",
                                row=number // columns + 1, col=number % columns + 1)
         figure.update_layout(coloraxis=dict(colorscale=ramp, cmin=low, cmax=high, colorbar_title=label))
         for axis in figure.select_yaxes():
@@ -154,6 +154,12 @@ def broken(x, y):
     steps = np.diff(x)
     gaps = np.flatnonzero(steps > GAP * np.median(steps)) + 1 if len(steps) else []
     return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
+
+
+def figures(values, span):
+    """Values to four digits of the range that is shown: shorter files."""
+    digits = 4 - int(np.floor(np.log10(span))) if span > 0 else 4
+    return np.round(np.asarray(values, dtype=float), digits)
 
 
 def stretches(y):

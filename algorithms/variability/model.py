@@ -221,18 +221,17 @@ def brightness(endmembers, N):
     return np.concatenate(sweep(lambda part: np.sqrt(np.square(endmembers(part)).mean(axis=1)), N), axis=1)
 
 
-def principal_variation(endmembers, N, components=3):
+def principal_variation(endmembers, valid, components=3):
     """
     How far each pixel's endmembers lie from their mean along their first principal components.
 
     For each endmember by itself: the mean of |u_i^T (m_n - mean)| over the leading eigenvectors u_i of the covariance
-    of its spectra m_n (ULTRA-V, section IV-B, figure 7).
+    of its spectra m_n in the valid pixels (ULTRA-V, section IV-B, figure 7).
 
     Parameters
     ----------
     endmembers : callable(slice) -> ndarray (P, L, n)
-    N : int
-        Number of pixels.
+    valid : ndarray (N,) of bool
     components : int
         At most as many as there are bands.
 
@@ -240,12 +239,12 @@ def principal_variation(endmembers, N, components=3):
     -------
     ndarray (P, N)
     """
-    def sums(part):
-        M = endmembers(part).astype(np.float64)
-        return M.sum(axis=2), M @ M.transpose(0, 2, 1)
-    totals, products = zip(*sweep(sums, N))
-    mean = sum(totals) / N
-    covariance = sum(products) / N - mean[:, :, None] * mean[:, None, :]
+    N, total, product = valid.size, 0.0, 0.0
+    for part in chunks(N):
+        M = endmembers(part)[:, :, valid[part]].astype(np.float64)
+        total, product = total + M.sum(axis=2), product + M @ M.transpose(0, 2, 1)
+    mean = total / valid.sum()
+    covariance = product / valid.sum() - mean[:, :, None] * mean[:, None, :]
     axes = np.linalg.eigh(covariance)[1][:, :, -components:]
 
     def project(part):

@@ -33,7 +33,7 @@ class LowRankAbundances(VariableUnmixing):
     rank_abundance: int
 
 
-def ultra(Y, M0, shape, valid=None, *, lambda_a=0.01, rank=None, iterations=100, tolerance=1e-5, rank_tolerance=0.15,
+def ultra(Y, M0, shape, valid=None, *, lambda_a=0.01, rank=None, iterations=100, tolerance=3e-5, rank_tolerance=0.15,
           callback=None):
     """
     Abundances of nearly low tensor rank: few patterns along rows, columns and materials make up the maps.

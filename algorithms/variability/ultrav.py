@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..abundances.active_set import minimise
+from ..blind.nmf import onto_simplex
 from ..abundances.scls import scls
 from .cpd import Polyadic, check_rank, cpd
 from .model import WORKERS, begin, sweep
@@ -34,8 +35,8 @@ class LowRankUnmixing(LowRankAbundances):
     rank_endmember: int
 
 
-def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abundance=None, rank_endmember=None,
-           start="scaled", exact=False, iterations=100, tolerance=1e-5, rank_tolerance=0.15, callback=None):
+def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.001, rank_abundance=None, rank_endmember=None,
+           start="scaled", exact=False, iterations=100, tolerance=3e-5, rank_tolerance=0.15, callback=None):
     """
     Abundances and free endmembers in every pixel, both of nearly low tensor rank.
 
@@ -45,7 +46,9 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abunda
         1/2 sum_n (||y_n - M_n a_n||^2 + lambda_m ||M_n - P_n||^2 + lambda_a ||a_n - q_n||^2)
 
     by turns (Algorithm 1): P (eq. 15-18) and Q (eq. 19-22) by alternating least squares from their last factors
-    (`cpd`), M_n (eq. 13-14, `ridge_endmembers`), A (eq. 12) exactly, pixel by pixel.
+    (`cpd`), M_n (eq. 13-14, `ridge_endmembers`), A (eq. 12) exactly, pixel by pixel. The M_n are fitted to abundances
+    that go on in the direction of their last change (Nesterov's momentum, projected onto the simplex); a step that
+    raises the cost is taken back and made without.
 
     Parameters
     ----------
@@ -97,7 +100,8 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abunda
     T. Imbiriba, R. Borsoi, J. Bermudez, Low-rank tensor modeling for hyperspectral unmixing accounting for spectral
     variability, IEEE TGRS 58(3), 2020, Algorithm 1, eq. 10-24. Departures: the ranks (see `tensor_rank` and
     `scaled_endmembers_rank`); a few sweeps from the last decomposition instead of a new one, which might raise the
-    cost; M starts at psi_n M0, whose rank Algorithm 1 estimates, rather than at M0, where the authors' code does.
+    cost; M starts at psi_n M0, whose rank Algorithm 1 estimates, rather than at M0, where the authors' code does;
+    momentum, which reaches the same cost in a fraction of the iterations.
     """
     problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_a=lambda_a), start=start)
     low, psi = LowRank(problem, rank_abundance, rank_tolerance), _brightness(problem)
@@ -113,22 +117,36 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.01, rank_abunda
     def cost(H, c, apart):
         return problem.misfit(H, c, A) + lambda_m / 2 * apart + lambda_a / 2 * float(np.square(A - Q).sum())
 
-    def step():
-        nonlocal A, Q, decomposition
-        decomposition = cpd(M.reshape(sides), rank, decomposition, sweeps=SWEEPS)
-        Q = low.near(A)
-        low_rank = _by_pixels(decomposition, M)
-        H, c, apart = np.empty((N, P, P)), np.empty((P, N)), 0.0
+    before, momentum, lowest = A, 1.0, np.inf
+
+    def fitted(low_rank, aim):
+        """M near the low rank for the abundances `aim`, then A for M; their cost."""
+        nonlocal A
+        H, c = np.empty((N, P, P)), np.empty((P, N))
 
         def fit(part):
             T, Y = low_rank(part), problem.Y[:, part]
-            new = ridge_endmembers(T.copy(), Y, problem.weights(A, part), lambda_m, exact)
+            new = ridge_endmembers(T.copy(), Y, problem.weights(aim, part), lambda_m, exact)
             M[:, :, part], H[part], c[:, part] = new, grams(new), correlations(new, Y)
             return float(np.square(np.subtract(new, T, out=T), out=T).sum(dtype=np.float64))
         apart = sum(sweep(fit, N))
         H[~problem.valid] = 0
         A = minimise(H + lambda_a * np.eye(P), c + lambda_a * Q, sum_to_one=True)
         return cost(H, c, apart)
+
+    def step():
+        nonlocal Q, decomposition, before, momentum, lowest
+        decomposition = cpd(M.reshape(sides), rank, decomposition, sweeps=SWEEPS)
+        Q = low.near(A)
+        low_rank = _by_pixels(decomposition, M)
+        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        now, aim = A, onto_simplex(A + (momentum - 1) / following * (A - before))
+        reached = fitted(low_rank, aim)
+        if reached > lowest and momentum > 1:
+            momentum, following = 1.0, (1 + np.sqrt(5)) / 2
+            reached = fitted(low_rank, now)
+        before, momentum, lowest = now, following, reached
+        return reached
 
     first = cost(*problem.normal_equations(lambda part: M[:, :, part]), _apart(_by_pixels(decomposition, M), M))
     costs, converged = descend(step, first, problem, iterations=iterations, tolerance=tolerance, callback=callback)

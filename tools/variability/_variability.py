@@ -12,7 +12,8 @@ PURE = 0.5           # a pixel shows an endmember's spectrum where its fraction 
 SHOWN = 2000         # such pixels per endmember, at most, from which the report takes percentiles
 PERCENTILES = (5, 50, 95)
 COPIES = 3           # of the data: as they are read, scaled, and on the way from one to the other
-PIECE = 2048         # pixels whose endmembers are written at once
+PIECE = 2048         # pixels whose reconstruction is compared at once
+BLOCK = 256          # side of the blocks of the files that endmembers are written to
 
 
 EXACT = Flag("EXACT", "Exact step for endmembers", default=False, advanced=True, help="Solve for endmembers that are "
@@ -71,7 +72,7 @@ class WholeSceneTool(Tool):
     variability = pixel_endmembers = None   # outputs that only tools with spectral variability have
     example = {"INPUT": "scene", "ENDMEMBERS": "endmembers"}
 
-    numbers = 0   # float32 numbers per band, endmember and pixel that the method holds
+    numbers = 0   # per band, endmember and pixel that the method holds, in the type of the data
 
     def method(self, job, scene, spectra, pixels):
         """
@@ -90,12 +91,21 @@ class WholeSceneTool(Tool):
         """
         raise NotImplementedError(f"{type(self).__name__} names no method")
 
-    def maps(self, job, found):
+    def bytes_per_pixel(self, job, scene, P):
+        """Memory that a tile takes."""
+        size = 8 if scene.dtype == "float64" else 4
+        return size * scene.L * (COPIES + self.numbers * P) + 8 * P * (20 + 4 * P)
+
+    def maps(self, job, found, valid):
         """Further maps (P, N) of a tile, by the raster output that they belong to or by a name for the report."""
         return {}
 
-    def settle(self, job, scene, spectra, results):
-        """Give outputs that only this tool has; `results` are those of the tiles."""
+    def note(self, found):
+        """What else to keep of a tile, by names; small, for a scene may have many."""
+        return {}
+
+    def settle(self, job, scene, spectra, notes):
+        """Give outputs that only this tool has; `notes` are those of the tiles, with their number of `pixels`."""
 
     def figures(self, report, names, whole):
         """Sections of the report that only this tool has; `whole.drawn(name)` gives the maps named in `maps`."""
@@ -108,26 +118,28 @@ class WholeSceneTool(Tool):
         job.say("{bands} bands, {count} endmembers: {names}.", bands=scene.L, count=spectra.P,
                 names=", ".join(spectra.names))
         solve = self.method(job, scene, spectra, lambda: scene.pixels())
-        whole, results = _Whole(scene, spectra.P), []
+        whole, notes = _Whole(scene, spectra.P, job.wants(self.report)), []
         limit = job.value(self.iterations)
         with contextlib.ExitStack() as stack:
             files = self._open(job, scene, spectra, stack)
             for number, tile in enumerate(tiles):
                 Y, valid = scene.read(tile.window)
-                shape = tile.window.height, tile.window.width
-                if not (valid & tile.in_core).any():
+                core = valid & tile.in_core
+                if not core.any():
                     continue
-                found = solve(Y, M0, shape, valid, iterations=limit, tolerance=job.value(self.tolerance),
+                found = solve(Y, M0, (tile.window.height, tile.window.width), valid, iterations=limit,
+                              tolerance=job.value(self.tolerance),
                               callback=lambda iteration, cost, number=number: job.progress(
                                   number * (limit + 1) + iteration, len(tiles) * (limit + 1)))
-                whole.add(tile, found, Y, valid, {"A": found.A, **self.maps(job, found)} | (
+                whole.add(tile, found, Y, valid, {"A": found.A, **self.maps(job, found, valid)} | (
                     {"departure": found.departure()} if self.variability else {}))
-                for file, p in files:
-                    _write_core(file, tile, found, p, valid)
-                results.append(replace(found, endmembers=None))
-        if not results:
+                _write_core(files, tile, found, valid)
+                notes.append({"iterations": found.iterations, "converged": found.converged, "costs": found.costs,
+                              "pixels": int(core.sum()), **self.note(found)})
+                del found
+        if not notes:
             _shared.nothing_valid(scene)
-        self._say_how_it_ended(job, results)
+        self._say_how_it_ended(job, notes)
         maps = {key: whole.map(key) for key in whole.maps}
         self._write(job, self.abundances, scene, spectra.names, maps["A"], whole.valid)
         if self.variability:
@@ -139,8 +151,8 @@ class WholeSceneTool(Tool):
         rmse, angle = whole.errors()
         job.give_number(self.rmse, rmse)
         job.give_number(self.sam, angle)
-        self.settle(job, scene, spectra, results)
-        self._report(job, scene, spectra, whole, maps, results, rmse, angle)
+        self.settle(job, scene, spectra, notes)
+        self._report(job, scene, spectra, whole, maps, notes, rmse, angle)
         job.progress(1, 1)
 
     # before
@@ -167,7 +179,7 @@ class WholeSceneTool(Tool):
     def _tiles(self, job, scene, P):
         from ...engine.memory import available, need
         from ...engine.tiles import tile_side, tiles
-        each = 4 * scene.L * (COPIES + self.numbers * P) + 8 * P * (20 + 3 * P)
+        each = self.bytes_per_pixel(job, scene, P)
         result = 4 * scene.width * scene.height * P * 4
         need(result, "Clip the raster.")
         side = job.value(self.side) or tile_side(scene.width, scene.height, each)
@@ -192,17 +204,17 @@ class WholeSceneTool(Tool):
                                                        wavelengths=scene.wavelengths, fwhm=scene.fwhm)), p)
                 for p, name in enumerate(spectra.names)]
 
-    def _say_how_it_ended(self, job, results):
-        unsettled = sum(not found.converged for found in results)
-        most = max(found.iterations for found in results)
+    def _say_how_it_ended(self, job, notes):
+        unsettled = sum(not note["converged"] for note in notes)
+        most = max(note["iterations"] for note in notes)
         if not unsettled:
             job.say("Settled after {iterations} iterations at most.", iterations=most)
-        elif len(results) == 1:
+        elif len(notes) == 1:
             job.warn("The result was still changing after {iterations} iterations: allow more, or a larger tolerance.",
                      iterations=most)
         else:
             job.warn("{count} of {all} tiles were still changing after {iterations} iterations: allow more, or a "
-                     "larger tolerance.", count=unsettled, all=len(results), iterations=most)
+                     "larger tolerance.", count=unsettled, all=len(notes), iterations=most)
 
     def _write(self, job, output, scene, names, values, valid):
         import numpy as np
@@ -216,15 +228,15 @@ class WholeSceneTool(Tool):
             seen = seen[np.isfinite(seen)]
             job.give_range(output, *(np.percentile(seen, [2, 98]) if seen.size else (0, 1)))
 
-    def _report(self, job, scene, spectra, whole, maps, results, rmse, angle):
+    def _report(self, job, scene, spectra, whole, maps, notes, rmse, angle):
         import numpy as np
         report = job.report(self.report)
         if not report:
             return
         A = maps["A"][:, whole.valid]
         report.numbers(Endmembers=spectra.P, Bands=scene.L, Pixels=int(whole.valid.sum()), RMSE=rmse,
-                       Mean_spectral_angle_in_degrees=angle, Iterations=max(found.iterations for found in results),
-                       Settled=all(found.converged for found in results), Tiles=len(results))
+                       Mean_spectral_angle_in_degrees=angle, Iterations=max(note["iterations"] for note in notes),
+                       Settled=all(note["converged"] for note in notes), Tiles=len(notes))
         heads = ["Endmember", "Mean fraction", "Standard deviation"]
         columns = [spectra.names, A.mean(axis=1), A.std(axis=1)]
         if self.variability:
@@ -240,8 +252,8 @@ class WholeSceneTool(Tool):
         else:
             report.spectra(spectra)
         self.figures(report, spectra.names, whole)
-        if len(results) == 1:
-            costs = results[0].costs
+        if len(notes) == 1:
+            costs = notes[0]["costs"]
             report.curve(range(len(costs)), costs, "Cost (of data divided by the endmembers' largest value)",
                          "Iteration", "Cost", logarithmic=bool((costs > 0).all()))
         job.give_report(self.report, report)
@@ -263,12 +275,13 @@ class VariabilityTool(WholeSceneTool):
 class _Whole:
     """The scene put together from its tiles."""
 
-    def __init__(self, scene, P):
+    def __init__(self, scene, P, with_spectra):
         import numpy as np
         self._scene, self._P, self.maps = scene, P, {}
         self.valid = np.zeros(scene.width * scene.height, dtype=bool)
+        self._weights = np.zeros((scene.height, scene.width), dtype=np.float32)
         self._squares = self._angles = self._seen = self._values = 0
-        self._pure = [[] for _ in range(P)]
+        self._pure = [_Sample(SHOWN) for _ in range(P)] if with_spectra else []
 
     def add(self, tile, found, Y, valid, maps):
         """Blend a tile's maps in, and take its errors and purest spectra where its core is."""
@@ -279,6 +292,7 @@ class _Whole:
             if key not in self.maps:
                 self.maps[key] = np.zeros((len(values), *shape), dtype=np.float32)
             self.maps[key][:, rows, cols] += (values * tile.weights).reshape(len(values), tile.window.height, -1)
+        self._weights[rows, cols] += tile.weights.reshape(tile.window.height, -1)
         core = valid & tile.in_core
         self.valid.reshape(shape)[rows, cols] |= core.reshape(tile.window.height, -1)
         self._measure(found, Y, np.flatnonzero(core))
@@ -298,15 +312,15 @@ class _Whole:
 
     def _collect(self, found, core):
         import numpy as np
-        for p in range(self._P):
+        for p, sample in enumerate(self._pure):
             pure = np.flatnonzero(core & (found.A[p] > PURE))
-            chosen = pure[::max(1, -(-pure.size // SHOWN))]
-            if chosen.size:
-                self._pure[p].append(found.endmembers(chosen)[p])
+            sample.add(pure, lambda chosen, p=p: found.endmembers(chosen)[p].copy())
 
     def map(self, key):
-        """A map (P, N) of the whole scene."""
-        return self.maps[key].reshape(len(self.maps[key]), -1)
+        """A map (P, N) of the whole scene. A tile without data gave none: its neighbours count in full then."""
+        import numpy as np
+        weights = np.where(self._weights > 0, self._weights, 1)
+        return (self.maps[key] / weights).reshape(len(self.maps[key]), -1)
 
     def drawn(self, key):
         """The same as images (P, rows, cols), NaN where there are no data."""
@@ -321,27 +335,57 @@ class _Whole:
     def add_spectra(self, report, spectra):
         """Each reference, and between which percentiles the pixels' spectra lie."""
         import numpy as np
-        bands = [np.percentile(np.concatenate(pure, axis=1), PERCENTILES, axis=1) if pure else None
-                 for pure in self._pure]
+        bands = [None if sample.columns is None else np.percentile(sample.columns, PERCENTILES, axis=1)
+                 for sample in self._pure]
         report.bands(spectra, bands, "Endmember spectra: reference (dashed), and what pixels with more than half of "
                      "the material show (median, 5th to 95th percentile)")
 
 
-def _write_core(file, tile, found, p, valid):
-    """The spectra of one endmember in the core of a tile."""
+class _Sample:
+    """At most `size` columns of what comes by, each as likely as any other to be among them."""
+
+    def __init__(self, size):
+        import numpy as np
+        self.columns, self._size, self._order, self._rng = None, size, np.empty(0), np.random.default_rng(0)
+
+    def add(self, candidates, take):
+        """Draw from `candidates`; `take` gives the columns (L, n) of some of them."""
+        import numpy as np
+        order = self._rng.random(candidates.size)
+        limit = np.sort(np.concatenate([self._order, order]))[:self._size]
+        chosen = order <= limit[-1] if limit.size else np.zeros(0, dtype=bool)
+        if not chosen.any():
+            return
+        kept = self._order <= limit[-1]
+        new = take(candidates[chosen])
+        self.columns = new if self.columns is None else np.concatenate([self.columns[:, kept], new], axis=1)
+        self._order = np.concatenate([self._order[kept], order[chosen]])
+
+
+def _write_core(files, tile, found, valid):
+    """
+    The endmembers in the core of a tile, to the files of each.
+
+    Blocks of the files are filled one after another: to come back to one would mean to pack it again.
+    """
     import numpy as np
     from rasterio.windows import Window
-    height, width = tile.window.height, tile.window.width
-    keep = (valid & tile.in_core).reshape(height, width)
-    top, left = tile.core.row_off - tile.window.row_off, tile.core.col_off - tile.window.col_off
-    rows = max(1, PIECE // width)
-    for row in range(0, tile.core.height, rows):
-        last = min(row + rows, tile.core.height)
-        inside = np.zeros_like(keep)
-        inside[top + row:top + last, left:left + tile.core.width] = True
-        wanted = inside & keep
-        values = found.endmembers(np.flatnonzero(wanted.ravel()))[p] if wanted.any() else None
-        mask = keep[top + row:top + last, left:left + tile.core.width].ravel()
-        window = Window(tile.core.col_off, tile.core.row_off + row, tile.core.width, last - row)
-        file.write(window, np.empty((file.count, 0), dtype=np.float32) if values is None else values, mask)
+    if not files:
+        return
+    core, width = tile.core, tile.window.width
+    for top in _cuts(core.row_off, core.height):
+        for left in _cuts(core.col_off, core.width):
+            rows = np.arange(top.start, top.stop) - tile.window.row_off
+            cols = np.arange(left.start, left.stop) - tile.window.col_off
+            pixels = (rows[:, None] * width + cols).ravel()
+            known = valid[pixels]
+            spectra = found.endmembers(pixels[known])
+            window = Window(left.start, top.start, len(left), len(top))
+            for file, p in files:
+                file.write(window, spectra[p], known)
 
+
+def _cuts(first, length):
+    """The range from `first`, cut where the blocks of a file end."""
+    edges = sorted({first, first + length, *range(-(-first // BLOCK) * BLOCK, first + length, BLOCK)})
+    return [range(*pair) for pair in zip(edges, edges[1:])]

@@ -40,5 +40,5 @@ class ExtendedLinearMixingModel(_variability.VariabilityTool):
                        lambda_psi=job.value(self.lambda_psi), start=job.value(self.start),
                        exact=job.value(self.exact))
 
-    def maps(self, job, found):
+    def maps(self, job, found, valid):
         return {self.scaling: found.psi}

@@ -24,6 +24,7 @@ class GeneralisedLinearMixingModel(_variability.VariabilityTool):
                                      "squared differences of the factors between neighbours.")
     start, exact = _variability.START, _variability.EXACT
     iterations = _variability.iterations(50)
+    tolerance = _variability.tolerance(1e-3, "the abundances and the cost change")
     numbers = 1
 
     def method(self, job, scene, spectra, pixels):

@@ -33,7 +33,7 @@ class PerturbedLinearMixingModel(_variability.VariabilityTool):
                                                "negative values are set to zero, which is faster. Default yes.")
     estimated = SpectraOutput("ESTIMATED", "Estimated endmembers", create=False, help="Layer with the spectra of the "
                               "scene that the perturbations depart from, in the raster's units. Of a scene in tiles: "
-                              "the mean over the tiles.")
+                              "the mean over the tiles, weighted by their pixels.")
 
     def method(self, job, scene, spectra, pixels):
         from functools import partial
@@ -42,11 +42,16 @@ class PerturbedLinearMixingModel(_variability.VariabilityTool):
         return partial(plmm, alpha=job.value(self.alpha), beta=job.value(self.beta), gamma=job.value(self.gamma),
                        start=job.value(self.start), exact=job.value(self.exact))
 
-    def settle(self, job, scene, spectra, results):
+    def note(self, found):
+        return {"M": found.M, "alpha": found.alpha, "beta": found.beta}
+
+    def settle(self, job, scene, spectra, notes):
         import numpy as np
 
         from ...engine.spectra import of_scene
-        M = np.mean([found.M for found in results], axis=0)
+        M = np.average([note["M"] for note in notes], axis=0, weights=[note["pixels"] for note in notes])
         job.give_spectra(self.estimated, of_scene(scene, M, spectra.names, [self.label] * spectra.P), scene)
-        job.say("Weights used: alpha {alpha}, beta {beta}.", alpha=f"{results[0].alpha:.4g}",
-                beta=f"{results[0].beta:.4g}")
+        for name in ("alpha", "beta"):
+            values = sorted(note[name] for note in notes)
+            job.say("Weight {name}: {first} to {last} over the tiles." if values[0] < values[-1] else
+                    "Weight {name}: {first}.", name=name, first=f"{values[0]:.4g}", last=f"{values[-1]:.4g}")

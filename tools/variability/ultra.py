@@ -8,8 +8,13 @@ RANK = Integer("ABUNDANCERANK", "Rank of the abundances", optional=True, minimum
                     "the starting abundances as stand out.")
 
 RANKTOLERANCE = Real("RANKTOLERANCE", "Tolerance of the ranks", default=0.15, minimum=1e-6, maximum=1.0, advanced=True,
-                     help="A singular value stands out where the next one is smaller by this share of the largest, 0 "
-                          "to 1. Only for ranks that are not given. Default 0.15.")
+                     help="A singular value stands out where the next one is smaller by at least so much, in units of "
+                          "the abundances' root mean square over rows or columns (of a square image: the length of a "
+                          "pixel's abundances, near 1), 0 to 1. Only for ranks that are not given. Default 0.15.")
+
+COST_TOLERANCE = Real("TOLERANCE", "Tolerance", default=3e-5, minimum=0.0, maximum=1.0, advanced=True,
+                      help="The run ends when the cost changes by less than this share of what it was at the start, 0 "
+                           "to 1; 0 goes through all iterations. Default 3e-05.")
 
 RANKABUNDANCE = NumberOutput("RANKABUNDANCE", "Rank of the abundances", help="The rank estimated or given; the largest "
                              "of all tiles.")
@@ -19,7 +24,7 @@ def beside(report, names, whole, first, second, captions, label, limits=None):
     """Two maps of every endmember, one above the other."""
     images = {f"{name}, {captions[0]}": image for name, image in zip(names, whole.drawn(first))} | {
         f"{name}, {captions[1]}": image for name, image in zip(names, whole.drawn(second))}
-    report.maps(images, label, columns=len(names), limits=limits)
+    report.maps(images, label, columns=min(len(names), 6), limits=limits)
 
 
 class LowRankAbundances(_variability.WholeSceneTool):
@@ -39,7 +44,7 @@ class LowRankAbundances(_variability.WholeSceneTool):
                                    "fractions keep to the low rank: larger is closer.")
     rank, rank_tolerance = RANK, RANKTOLERANCE
     rank_abundance = RANKABUNDANCE
-    iterations, tolerance = _variability.iterations(100), _variability.tolerance(1e-5, "the cost changes")
+    iterations, tolerance = _variability.iterations(100), COST_TOLERANCE
 
     def method(self, job, scene, spectra, pixels):
         from functools import partial
@@ -48,11 +53,14 @@ class LowRankAbundances(_variability.WholeSceneTool):
         return partial(ultra, lambda_a=job.value(self.lambda_a), rank=job.value(self.rank),
                        rank_tolerance=job.value(self.rank_tolerance))
 
-    def maps(self, job, found):
+    def maps(self, job, found, valid):
         return {"low rank": found.Q}
 
-    def settle(self, job, scene, spectra, results):
-        job.give_number(self.rank_abundance, max(found.rank_abundance for found in results))
+    def note(self, found):
+        return {"rank": found.rank_abundance}
+
+    def settle(self, job, scene, spectra, notes):
+        job.give_number(self.rank_abundance, max(note["rank"] for note in notes))
 
     def figures(self, report, names, whole):
         report.heading("Fractions (above), and the low rank that they are drawn to")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ...engine.declare import Integer, NumberOutput
 from . import _variability
-from .ultra import RANK, RANKABUNDANCE, RANKTOLERANCE, beside
+from .ultra import COST_TOLERANCE, RANK, RANKABUNDANCE, RANKTOLERANCE, beside
 
 COMPONENTS = 3   # principal components of a material's spectra whose variance is drawn
 
@@ -26,7 +26,7 @@ class LowRankVariability(_variability.VariabilityTool):
 
     lambda_m = _variability.weight("LAMBDAM", "Strictness of the endmembers' low rank (lambda M)", 0.1, "How closely "
                                    "each pixel's endmembers keep to the low rank: larger is closer.")
-    lambda_a = _variability.weight("LAMBDAA", "Strictness of the fractions' low rank (lambda A)", 0.01, "How closely "
+    lambda_a = _variability.weight("LAMBDAA", "Strictness of the fractions' low rank (lambda A)", 0.001, "How closely "
                                    "the fractions keep to the low rank: larger is closer.")
     rank = RANK
     endmember_rank = Integer("ENDMEMBERRANK", "Rank of the endmembers", optional=True, minimum=1, maximum=10000,
@@ -36,7 +36,7 @@ class LowRankVariability(_variability.VariabilityTool):
     rank_tolerance, exact = RANKTOLERANCE, _variability.EXACT
     start = replace(_variability.START, default="scaled", help="Which abundances and spectra the iteration starts "
                     "from; the result depends on it. Where brightness hardly varies, take fcls. Default scaled.")
-    iterations, tolerance = _variability.iterations(100), _variability.tolerance(1e-5, "the cost changes")
+    iterations, tolerance = _variability.iterations(100), COST_TOLERANCE
     rank_abundance = RANKABUNDANCE
     rank_endmember = NumberOutput("RANKENDMEMBER", "Rank of the endmembers", help="The rank estimated or given; the "
                                   "largest of all tiles.")
@@ -51,19 +51,25 @@ class LowRankVariability(_variability.VariabilityTool):
                        rank_tolerance=job.value(self.rank_tolerance), start=job.value(self.start),
                        exact=job.value(self.exact))
 
-    def maps(self, job, found):
+    def bytes_per_pixel(self, job, scene, P):
+        return super().bytes_per_pixel(job, scene, P) + 40 * (job.value(self.endmember_rank) or 0)
+
+    def maps(self, job, found, valid):
         from ...algorithms.variability.model import brightness, principal_variation
         maps = {"low rank": found.Q}
         if job.wants(self.report):
             N = found.A.shape[1]
             maps["endmembers"] = brightness(found.endmembers, N)
             maps["low-rank endmembers"] = brightness(found.low_rank, N)
-            maps["components"] = principal_variation(found.endmembers, N, COMPONENTS)
+            maps["components"] = principal_variation(found.endmembers, valid, COMPONENTS)
         return maps
 
-    def settle(self, job, scene, spectra, results):
-        job.give_number(self.rank_abundance, max(found.rank_abundance for found in results))
-        job.give_number(self.rank_endmember, max(found.rank_endmember for found in results))
+    def note(self, found):
+        return {"abundances": found.rank_abundance, "endmembers": found.rank_endmember}
+
+    def settle(self, job, scene, spectra, notes):
+        job.give_number(self.rank_abundance, max(note["abundances"] for note in notes))
+        job.give_number(self.rank_endmember, max(note["endmembers"] for note in notes))
 
     def figures(self, report, names, whole):
         import numpy as np
