@@ -262,7 +262,7 @@ class _Systems:
         if self.border:
             right[:, size, 0] = unit
             B[:, :size, size] = B[:, size, :size] = np.reshape(unit, (-1, 1))
-        x = np.linalg.solve(B, right)[:, :, 0]
+        x = _solutions(B, right)[:, :, 0]
         a = np.zeros_like(c)
         a[F, pixel] = x[:, :size]
         multipliers = (self.times(pixels, a) - c) / unit
@@ -321,6 +321,14 @@ class _PixelSystems(_Systems):
 
     def times(self, pixels, a):
         return np.einsum("npq,qn->pn", self.G[pixels], a)
+
+
+def _solutions(B, right):
+    """Solutions of the systems `B` (n, s, s), the shortest ones if one is singular."""
+    try:
+        return np.linalg.solve(B, right)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(B) @ right
 
 
 def _groups(passive):

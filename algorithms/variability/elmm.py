@@ -8,6 +8,8 @@ from .model import VariableUnmixing, alternate, begin, relative_change, sweep
 from .pixel_endmembers import correlations, grams, ridge_endmembers
 from .spatial import Smoothness, TotalVariation, abundance_step, laplacian, smoothed
 
+FILLS = 10   # rounds in which factors where there are no data follow their surroundings
+
 
 @dataclass(frozen=True)
 class ScaledUnmixing(VariableUnmixing):
@@ -84,6 +86,7 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
     size, eigenvalues = np.square(problem.M0).sum(axis=0), laplacian(shape)
     prior = TotalVariation(lambda_a, shape)
     abundances = abundance_step(prior, problem.A, shape)
+    hole = ~problem.valid   # there M_n is M0 diag(psi_n) and follows psi at no cost
     A, psi = problem.A, np.tile(problem.psi, (P, 1))
 
     def endmembers(part):
@@ -104,9 +107,12 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
         newA = abundances(H, c)
         newpsi, roughness = np.empty_like(psi), 0.0
         for p in range(P):
-            Z, rough = smoothed(g[p].reshape(shape) / size[p], lambda_s * size[p], lambda_psi, eigenvalues)
+            X = g[p] / size[p]
+            for _ in range(FILLS if hole.any() else 1):
+                Z, rough = smoothed(X.reshape(shape), lambda_s * size[p], lambda_psi, eigenvalues)
+                X[hole] = Z.ravel()[hole]
             newpsi[p], roughness = Z.ravel(), roughness + rough
-        apart = (energy - 2 * newpsi * g + newpsi**2 * size[:, None]).sum()
+        apart = (energy - 2 * newpsi * g + newpsi**2 * size[:, None])[:, problem.valid].sum()
         change = max(relative_change(A, newA), relative_change(psi, newpsi))
         A, psi = newA, newpsi
         return problem.misfit(H, c, A) + lambda_s / 2 * apart + prior.cost(A) + lambda_psi / 2 * roughness, change

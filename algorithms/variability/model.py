@@ -12,6 +12,7 @@ from ..abundances.linear_model import check_endmembers
 from ..abundances.products import products
 from ..abundances.scls import scls
 from .pixel_endmembers import chunks, correlations, departure, grams, mixtures
+from .spatial import filled
 
 WORKERS = min(os.cpu_count() or 1, 4)
 
@@ -189,21 +190,27 @@ def begin(Y, M0, shape, valid=None, weights=None, optional=None, start="scls"):
     if not np.isfinite(Y).all():
         raise ValueError("The pixels hold values that are not finite. Mask them first.")
     M0 /= scale
-    return Problem(Y, M0, *STARTS[start](Y, M0), valid, tuple(shape), scale)
+    return Problem(Y, M0, *STARTS[start](Y, M0, valid, shape), valid, tuple(shape), scale)
 
 
-def _scaled(Y, M0):
-    """Abundances and scaling by scaled constrained least squares; a dark pixel holds the same of each endmember."""
+def _scaled(Y, M0, valid, shape):
+    """
+    Abundances and scaling by scaled constrained least squares.
+
+    A pixel too dark to have either holds the same of each endmember; its scaling is that of its surroundings, as in
+    pixels that are not valid.
+    """
     fit = scls(Y, M0)
-    dark = ~np.isfinite(fit.A).all(axis=0)
-    return np.where(dark, 1 / len(fit.A), fit.A), fit.psi
+    known = np.isfinite(fit.A).all(axis=0) & valid
+    psi = filled(fit.psi.reshape(shape), known.reshape(shape)).ravel() if known.any() else np.ones(known.size)
+    return np.where(known, fit.A, 1 / len(fit.A)), psi
 
 
-def _unscaled(Y, M0):
-    return _scaled(Y, M0)[0], np.ones(Y.shape[1])
+def _unscaled(Y, M0, valid, shape):
+    return _scaled(Y, M0, valid, shape)[0], np.ones(Y.shape[1])
 
 
-def _fully_constrained(Y, M0):
+def _fully_constrained(Y, M0, valid, shape):
     return fcls(Y, M0).A, np.ones(Y.shape[1])
 
 

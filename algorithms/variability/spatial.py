@@ -14,6 +14,7 @@ from ..blind.nmf import onto_simplex
 
 BALANCE = 3.0      # the ADMM's gap and its move may differ by this factor before rho changes
 GROWTH = 2.0       # and so much it changes then
+NEAR = 1e-9       # of the weight of known pixels: those farther from them than that hold the mean of all
 EVERY = 5          # steps between two looks at rho
 
 
@@ -54,6 +55,26 @@ def smoothed(X, data, smoothness, eigenvalues):
     spectrum *= (data / (data + smoothness * eigenvalues)).astype(spectrum.dtype)
     roughness = float((np.square(spectrum, dtype=np.float64) * eigenvalues).sum())
     return inverse(spectrum), roughness
+
+
+def filled(X, known, reach=5.0):
+    """
+    A map with its unknown pixels filled in by a mean of the known ones, each weighted by how near it is.
+
+    Parameters
+    ----------
+    X : ndarray (rows, cols)
+    known : ndarray (rows, cols) of bool
+        At least one.
+    reach : float
+        Distance in pixels over which weights fall to about a third.
+    """
+    eigenvalues = laplacian(X.shape)
+    weights = smoothed(known.astype(np.float64), 1, reach**2, eigenvalues)[0]
+    means = smoothed(np.where(known, X, 0.0), 1, reach**2, eigenvalues)[0]
+    overall = X[known].mean()
+    near = weights > NEAR
+    return np.where(known, X, np.where(near, means / np.where(near, weights, 1), overall))
 
 
 def across(X):
@@ -215,11 +236,11 @@ class SpatialAbundances:
 
 
 def curvature(H):
-    """Geometric mean of the curvatures of the mean of `H` (N, P, P) along directions of sum zero."""
+    """Geometric mean of the curvatures of the mean `H` (N, P, P) that is not zero, along directions of sum zero."""
     P = H.shape[-1]
-    centre = np.eye(P) - 1 / P
-    along = np.linalg.eigvalsh(centre @ H.mean(axis=0) @ centre)[1:]
-    floor = max(1e-6 * np.trace(H.mean(axis=0)), np.finfo(float).tiny)
+    centre, mean = np.eye(P) - 1 / P, H.sum(axis=0) / max(np.count_nonzero(np.einsum("npp->n", H)), 1)
+    along = np.linalg.eigvalsh(centre @ mean @ centre)[1:]
+    floor = max(1e-6 * np.trace(mean), np.finfo(float).tiny)
     return float(np.exp(np.log(np.maximum(along, floor)).mean())) if P > 1 else floor
 
 

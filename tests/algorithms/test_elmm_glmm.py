@@ -144,3 +144,22 @@ def test_thin_images_and_one_pixel(method, shape):
     N = shape[0] * shape[1]
     found = method(M0 @ A[:, :N], M0, shape, iterations=5)
     assert found.A.shape == (3, N) and np.isfinite(found.A).all()
+
+
+def test_a_hole_does_not_disturb_its_rim():
+    """Factors of 0.9 everywhere; where there are no data they follow."""
+    Y, valid, rim = M0 @ (A * 0.9), np.ones(SHAPE, dtype=bool), np.zeros(SHAPE, dtype=bool)
+    valid[8:14, 8:16], rim[7:15, 7:17] = False, True
+    for start in ("scls", "scaled"):
+        found, whole = (elmm(Y, M0, SHAPE, mask, start=start, lambda_psi=1).psi.reshape(3, *SHAPE)
+                        for mask in (valid.ravel(), None))
+        assert np.abs(found - whole)[:, rim & valid].max() < 0.03
+        assert np.abs(found[:, ~valid] - found[:, rim & valid].mean()).max() < 0.05
+
+
+@both
+@pytest.mark.parametrize("start", ["scls", "scaled", "fcls"])
+def test_a_dark_pixel_does_not_end_the_run(method, start):
+    Y = M0 @ A
+    Y[:, 5] = -0.01
+    assert np.isfinite(method(Y, M0, SHAPE, lambda_a=0, start=start, iterations=5).A).all()

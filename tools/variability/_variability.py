@@ -163,6 +163,7 @@ class WholeSceneTool(Tool):
 
         from ...algorithms.abundances.linear_model import check_endmembers
         from ...algorithms.endmembers.vca import vca
+        from ...algorithms.pixels import moments as moments_of
         from ...engine.spectra import of_scene
         spectra = job.spectra(self.endmembers)
         if spectra is not None:
@@ -171,7 +172,8 @@ class WholeSceneTool(Tool):
             return of_scene(scene, M, spectra.names, spectra.sources)
         count, pixels = job.value(self.count), scene.pixels()
         job.say("No reference endmembers are given: vertex component analysis looks for {count}.", count=count)
-        found = vca(pixels, count, np.random.default_rng(job.value(self.seed)), restarts=RESTARTS)
+        moments = moments_of(pixels) if any(True for _ in pixels) else _shared.nothing_valid(scene)
+        found = vca(pixels, count, np.random.default_rng(job.value(self.seed)), moments, restarts=RESTARTS)
         positions = [pixels.locate(index) for index in found.indices]
         return of_scene(scene, np.maximum(found.E, 0), _shared.numbered(count),
                         [_shared.pixel_source(scene, *at) for at in positions], positions)
