@@ -7,10 +7,9 @@ import numpy as np
 
 from ..abundances.active_set import minimise
 from ..blind.nmf import onto_simplex
-from ..abundances.scls import scls
 from .cpd import Polyadic, check_rank, cpd
-from .model import WORKERS, begin, sweep
-from .pixel_endmembers import CHUNK, correlations, grams, ridge_endmembers
+from .model import STARTS, begin, sweep
+from .pixel_endmembers import correlations, grams, ridge_endmembers
 from .tensor_rank import scaled_endmembers_rank
 from .ultra import LowRank, LowRankAbundances, descend
 
@@ -89,7 +88,7 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.001, rank_abund
 
     Notes
     -----
-    M is held as one array in the type of the data, P and Q in factors: see `bytes_needed`.
+    M is held as one array in the type of the data, P and Q in factors.
 
     K_P and the first tensor P come from psi_n M0, the endmembers of scaled constrained least squares, whatever M starts
     from: the endmembers times the singular pairs of the map psi. With a very large lambda_m, K_P = P and a scene that
@@ -104,7 +103,8 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.001, rank_abund
     momentum, which reaches the same cost in a fraction of the iterations.
     """
     problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_a=lambda_a), start=start)
-    low, psi = LowRank(problem, rank_abundance, rank_tolerance), _brightness(problem)
+    low = LowRank(problem, rank_abundance, rank_tolerance)
+    psi = problem.psi.reshape(shape) if start == "scaled" else _brightness(problem)
     P, N, sides = problem.P, problem.N, (problem.P, len(M0), *shape)
     rank = scaled_endmembers_rank(P, psi, rank_tolerance) if rank_endmember is None else rank_endmember
     check_rank(rank, sides, "tensor of endmembers")
@@ -156,30 +156,9 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.001, rank_abund
                           low_rank=lambda part: low_rank(part) * M.dtype.type(problem.scale))
 
 
-def bytes_needed(L, P, N, rank=None, itemsize=4):
-    """
-    What `ultrav` holds beside the data given to it: a copy of them, M, what is of the size of A, and work space.
-
-    Parameters
-    ----------
-    L, P, N : int
-        Bands, endmembers, pixels.
-    rank : int, optional
-        K_P; 25 for each endmember by default, as much as images of the usual size are given.
-    itemsize : int
-        8 for data in float64.
-    """
-    rank = 25 * P if rank is None else rank
-    pixel = itemsize * L * (P + 1) + 40 * rank + 8 * (6 * P * P + 20 * P)
-    return N * pixel + 4 * WORKERS * min(CHUNK, N) * P * L * itemsize
-
-
 def _brightness(problem):
-    """psi (rows, cols) of scaled constrained least squares; their mean where there are no data or nothing is seen."""
-    psi = scls(problem.Y, problem.M0).psi
-    seen = problem.valid & (psi > 0)
-    mean = psi[seen].mean() if seen.any() else 1.0
-    return np.where(seen, psi, mean).reshape(problem.shape)
+    """psi (rows, cols) of scaled constrained least squares."""
+    return STARTS["scaled"](problem.Y, problem.M0, problem.valid, problem.shape)[1].reshape(problem.shape)
 
 
 def _scaled_endmembers(M0, psi, rank):

@@ -62,14 +62,15 @@ class SimulateScene(Tool):
              "band multiplies by factors smooth over rows, columns and bands (CUR-HU's SD1). Angle to the sun draws "
              "one for each pixel, as if reflectance had been computed for a surface facing it (CUR-HU's SD2); it needs "
              "wavelengths. Terrain gives each pixel a slope on smooth hills under a sun 50 degrees high, which lights "
-             "and shades it (ULTRA-V's DC2); it needs reflectance from 0 to below 1. Bundles take a random spectrum of "
-             "each material in each pixel (CUR-HU's SD3); they need the field of materials. Default none.")
+             "and shades it, to 1.3 times the brightness of level ground (ULTRA-V's DC2); it needs reflectance from 0 "
+             "to below 1. Bundles take a random spectrum of each material in each pixel (CUR-HU's SD3); they need the "
+             "field of materials. Default none.")
     amount = Real("AMOUNT", "Amount of variability", minimum=0.0, optional=True, help="scaling: largest departure of "
                   "the factors from 1, below 1 (default 0.25, so 0.75 to 1.25). piecewise: width of the factors' "
                   "range about 1, below 2 (default 0.25, so 0.875 to 1.125). bands: standard deviation of the factors, "
-                  "below 1 (default 0.1). atmosphere: largest angle to the sun in degrees, up to 90 (default 81). "
-                  "hapke: steepest slope in degrees, below 50 (default 30). None given: the model's default. Not used "
-                  "for none and bundles.")
+                  "below 1 (default 0.1); they vary over about 20 pixels and 80 bands. atmosphere: largest angle to "
+                  "the sun in degrees, up to 90 (default 81). hapke: steepest slope in degrees, below 50 (default 30). "
+                  "None given: the model's default. Not used for none and bundles.")
     field = FieldInput("MATERIALFIELD", "Field of materials", layer="ENDMEMBERS", default="material", optional=True,
                        help="Field of the library that names each spectrum's material; spectra without a value are "
                             "left out. Default material, as extracted spectra have it. Only for bundles.")

@@ -271,7 +271,7 @@ class VariabilityTool(WholeSceneTool):
     pixel_endmembers = FolderOutput("PIXELENDMEMBERS", "Endmembers of every pixel", style=Style.SPECTRAL, create=False,
                                     advanced=True, help="Folder with one raster per endmember, named after it: its "
                                     "spectrum in every pixel, on the raster's bands and in its units. Each is as large "
-                                    "as the image.")
+                                    "as the image. Of a scene in tiles they are each tile's own, not blended.")
 
 
 class _Whole:

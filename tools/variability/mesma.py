@@ -9,6 +9,7 @@ from .. import _shared
 MODELS_PER_BAND = 250                     # blocks with more get smaller: each takes some 20 s, so progress moves
 TRIAL_MODELS, TRIAL_PIXELS = 5000, 2000   # what is run to tell how long all of it would take
 SAMPLE = 97                               # every so many pixels are looked at for their units
+LOOKED_AT = 9     # windows from which such pixels are taken
 BRIGHTEST, DARKEST = 1.0, 1e-4            # reflectances beyond those that a scene has in its median pixel
 FEW_MODELLED = 0.8                        # a share of pixels below which the user is warned
 
@@ -121,14 +122,15 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
         totals = _Totals(bundle, materials)
         windows = scene.windows(bands=max(scene.count, count // MODELS_PER_BAND))
 
+        _check_reflectance("image", _sample(scene, windows), scale)
+
         def block(Y, valid):
             Y = Y if valid.all() else Y[:, valid]
-            return search(Y, bundle, limits), valid, Y[:, ::SAMPLE].astype(float)
+            return search(Y, bundle, limits), valid
 
         with contextlib.ExitStack() as open_files:
             write = self._writers(job, scene, bundle, spectra.P, open_files)
-            for window, (found, valid, sample) in scene.map_blocks(block, windows, job.progress):
-                _check_reflectance("image", sample, scale)
+            for window, (found, valid) in scene.map_blocks(block, windows, job.progress):
                 write(window, found, valid)
                 totals.add(found)
         self._finish(job, scene, spectra, M, bundle, totals, count)
@@ -306,6 +308,16 @@ class _Totals:
 def _in_words(bundle, combination):
     """Materials of a combination, such as `soil + tree`."""
     return " + ".join(bundle.names[material] for material in combination)
+
+
+def _sample(scene, windows):
+    """A few pixels (L, n) from all over the scene."""
+    import numpy as np
+    parts = []
+    for window in windows[::-(-len(windows) // LOOKED_AT)]:
+        Y, valid = scene.read(window)
+        parts.append(Y[:, valid][:, ::SAMPLE].astype(float))
+    return np.concatenate(parts, axis=1)
 
 
 def _check_reflectance(what, Y, scale):
