@@ -42,6 +42,13 @@ RANK = NumberOutput("RANK", "Number of endmembers", help="How many materials wer
 REPORT = ReportOutput("REPORT", "Report", create=False, help="HTML file with the figures and plots of the run.")
 
 
+def iterations(default, remark=""):
+    """The parameter ITERATIONS; a `remark` on the default."""
+    return Integer("ITERATIONS", "Iterations at most", default=default, minimum=1, maximum=100000, advanced=True,
+                   help=f"The run ends after so many, 1 to 100000, with a warning if it has not settled. Default "
+                        f"{default}{remark}.")
+
+
 def numbered(count, word="endmember"):
     """Names for endmembers that have none yet."""
     return [f"{word} {number}" for number in range(1, count + 1)]

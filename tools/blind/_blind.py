@@ -1,6 +1,6 @@
 """What every blind method that needs the whole scene does: read it, iterate, write what was found."""
 
-from ...engine.declare import Group, Integer, Real, SpectraInput, SpectraOutput, Tool
+from ...engine.declare import Group, Real, SpectraInput, SpectraOutput, Tool
 from .. import _shared
 
 NUMBERS = 12   # float64 numbers per endmember and pixel that a method holds
@@ -9,11 +9,7 @@ HOT = 3              # times the 99.9th percentile that the largest value may be
 SAMPLE = 10**6       # values at most, about, from which that percentile is taken
 
 
-def iterations(default, remark=""):
-    """The parameter ITERATIONS; a `remark` on the default."""
-    return Integer("ITERATIONS", "Iterations at most", default=default, minimum=1, maximum=100000, advanced=True,
-                   help=f"The run ends after so many, 1 to 100000, with a warning if it has not settled. Default "
-                        f"{default}{remark}.")
+iterations = _shared.iterations
 
 
 def tolerance(default):

@@ -34,10 +34,7 @@ def weight(name, label, default, help, optional=False):
                      f"{'0 switches it off' if optional else 'above 0'}. Default {default:g}.")
 
 
-def iterations(default):
-    return Integer("ITERATIONS", "Iterations at most", default=default, minimum=1, maximum=100000, advanced=True,
-                   help=f"The run ends after so many, 1 to 100000, with a warning if it has not settled. Default "
-                        f"{default}.")
+iterations = _shared.iterations
 
 
 def tolerance(default, of="the abundances and what describes the endmembers change"):
