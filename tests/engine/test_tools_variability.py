@@ -237,3 +237,36 @@ def test_deepgun_takes_the_materials_of_a_bundle(scene, tmp_path):
 def test_deepgun_refuses_what_it_cannot_learn_from(change, complaint, scene, tmp_path):
     with pytest.raises((UserError, ValueError), match=complaint):
         run_tool("deepgun", {"INPUT": scene, **change}, ABUNDANCES=tmp_path / "a.tif")
+
+
+def test_deepgun_warns_of_materials_that_do_not_vary(scene, reference, tmp_path):
+    """The published fidelity makes one spectrum of each; what varies gets no warning."""
+    bundle = several(20)
+    values = {"INPUT": scene, "BUNDLE": bundle, "ENDMEMBERS": reference, "ITERATIONS": 1}
+    published, default = (run_tool("deepgun", values | more, ABUNDANCES=tmp_path / "a.tif")[1]
+                          for more in ({"FIDELITY": 1}, {}))
+    assert sum("hardly varies" in words and "larger fidelity" in words for words in published) == 3
+    assert not any("hardly varies" in words for words in default)
+    assert sum("makes of the reference differs" in words for words in default) == 3
+
+
+def several(count):
+    """`count` spectra of each material, of different brightness."""
+    factors = np.linspace(0.8, 1.2, count)
+    layer = spectra(np.concatenate([10000 * m[:, None] * factors for m in M0.T], axis=1),
+                    [f"spectrum {number}" for number in range(3 * count)], X)
+    return replace(layer, attributes=[{"material": name} for name in NAMES for _ in factors])
+
+
+def test_deepgun_leaves_out_bands_that_either_layer_lacks_and_says_so_once(scene, tmp_path):
+    """The spectra to learn from lack the first band, the references the last two."""
+    whole = several(5)
+    bundle = replace(whole, M=whole.M[1:], x=X[1:])
+    given = spectra(10000 * M0[:-2], NAMES, X[:-2])
+    _, said = run_tool("deepgun", {"INPUT": scene, "BUNDLE": bundle, "ENDMEMBERS": given, "EPOCHS": 1, "ITERATIONS": 1},
+                       ABUNDANCES=tmp_path / "a.tif")
+    assert [words for words in said if "not used" in words] == [
+        "The endmembers cover 517-2400 nm, perhaps with gaps: 1 bands of the raster that they do not cover are not "
+        "used.", "The endmembers cover 450-2266 nm, perhaps with gaps: 2 bands of the raster that they do not cover "
+        "are not used."]
+    assert any("27 bands" in words for words in said)

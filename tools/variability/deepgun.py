@@ -1,7 +1,11 @@
 """The tool `deepgun`."""
 
-from ...engine.declare import FieldInput, Integer, SpectraInput
+from dataclasses import replace
+
+from ...engine.declare import FieldInput, Integer, Real, SpectraInput
 from . import _variability
+
+HARDLY = 0.25   # of how much its spectra vary: a material that varies less than that gets a warning
 
 
 class DeepGenerativeUnmixing(_variability.VariabilityTool):
@@ -10,7 +14,8 @@ class DeepGenerativeUnmixing(_variability.VariabilityTool):
     DeepGUn: a variational autoencoder learns each material's spectra, from the pixels most like its reference or from
     spectra that you give. It then describes every variant by two numbers; these and the fractions are found for every
     pixel, smooth fractions being preferred. No shape of the variability is assumed, but only what was learned can come
-    out: with few or uniform examples a material hardly varies.
+    out. Where the differences between a material's spectra are small for its fidelity, the network learns their mean
+    only and the material does not vary: a warning says so, and a larger fidelity or more epochs help.
 
     It needs the deep-learning packages (torch), and uses a graphics card where there is one."""
 
@@ -37,53 +42,79 @@ class DeepGenerativeUnmixing(_variability.VariabilityTool):
                                    "variation of the fractions: larger gives more even patches.", optional=True)
     epochs = Integer("EPOCHS", "Epochs of learning", default=50, minimum=1, maximum=100000, advanced=True,
                      help="How often learning goes through the spectra, 1 to 100000. Default 50, as published.")
+    fidelity = Real("FIDELITY", "Fidelity to the spectra", default=30, minimum=1e-3, maximum=1e6, advanced=True,
+                    help="How exactly the network keeps to the spectra it learns from, 0.001 to 1000000. Too small, "
+                         "and it takes what sets a material's spectra apart for noise and makes one spectrum of all. "
+                         "Very large, it learns noise too, and its variants count as far from the reference, so that "
+                         "pixels vary less again. 1 is as published, and often leaves materials one spectrum. Default "
+                         "30.")
     iterations = _variability.iterations(8)
+    variability = replace(_variability.VariabilityTool.variability, help="Raster with a band per endmember: how much "
+                          "its spectrum departs in each pixel from what the network makes of the reference, as the "
+                          "root mean square of the difference over the bands, relative to that of the latter. 0.1 is "
+                          "ten per cent; it means little where the endmember's fraction is near zero.")
+    pixel_endmembers = _variability.VariabilityTool.pixel_endmembers   # which stays behind it
     numbers = 0.5
 
+    def run(self, job):
+        from ...algorithms.variability.autoencoder import one_thread_each
+        with one_thread_each():
+            super().run(job)
+
     def _reference(self, job, scene):
-        spectra = job.spectra(self.bundle)
-        if spectra is None:
-            return super()._reference(job, scene)
+        """As elsewhere, or the means of the spectra to learn from, which `self._bundles` keeps for `method`."""
         import numpy as np
 
         from ...engine.spectra import of_scene
-        M, members = self._members(job, scene)
-        if job.spectra(self.endmembers) is not None:
-            return super()._reference(job, scene)
-        return of_scene(scene, np.stack([M[:, of].mean(axis=1) for of in members.values()], axis=1), list(members),
-                        [f"Mean of {len(of)} spectra" for of in members.values()])
+        bundles = self._bundles = self._read_bundles(job, scene)
+        if bundles and job.spectra(self.endmembers) is None:
+            return of_scene(scene, np.stack([bundle.mean(axis=1) for bundle in bundles.values()], axis=1),
+                            list(bundles), [f"Mean of {bundle.shape[1]} spectra" for bundle in bundles.values()])
+        covered = scene.indexes
+        spectra = super()._reference(job, scene)
+        left = np.isin(covered, scene.indexes)   # bands that the reference endmembers cover too
+        self._bundles = {material: bundle[left] for material, bundle in bundles.items()}
+        return spectra
 
-    def _members(self, job, scene):
-        """The spectra to learn from on the scene's bands (L, K), and which of them each material has."""
+    def _read_bundles(self, job, scene):
+        """The spectra to learn from on the scene's bands, (L, n) of each material; none where none are given."""
         from .. import _shared
         spectra = job.spectra(self.bundle)
+        if spectra is None:
+            return {}
         M, members = spectra.to_scene(scene, job.say), {}
         for number, material in enumerate(_shared.every_material(spectra, job.value(self.field),
                                                                  self.bundle.label.lower())):
             members.setdefault(material, []).append(number)
-        return M, members
+        return {material: M[:, numbers] for material, numbers in members.items()}
 
     def method(self, job, scene, spectra, pixels):
         from functools import partial
 
         from ...algorithms.variability.deepgun import deepgun, learn, pure_pixels
-        if job.spectra(self.bundle) is None:
-            bundles = pure_pixels(pixels(), spectra.M, job.value(self.pure))
-        else:
-            bundles = self._bundles(job, scene, spectra)
+        bundles = (self._of(spectra.names) if self._bundles else
+                   pure_pixels(pixels(), spectra.M, job.value(self.pure)))
         for name, bundle in zip(spectra.names, bundles):
             job.say("{name}: {count} spectra to learn from.", name=name, count=bundle.shape[1])
         generator = learn(bundles, spectra.M, seed=job.value(self.seed), epochs=job.value(self.epochs),
-                          names=spectra.names)
+                          fidelity=job.value(self.fidelity), names=spectra.names)
+        for name, m0, made in zip(spectra.names, spectra.M.T, generator.references().T):
+            job.say("{name}: what the network makes of the reference differs from it by {share} %.", name=name,
+                    share=f"{100 * ((made - m0) ** 2).sum() ** 0.5 / (m0 ** 2).sum() ** 0.5:.2g}")
+        for name, (own, made) in zip(spectra.names, generator.spread):
+            if made < HARDLY * own:
+                job.warn("{name} hardly varies: the spectra to learn it from differ from their mean by {own} %, what "
+                         "the network makes of them by {made} %. Choose a larger fidelity, more epochs, or other "
+                         "spectra to learn from.", name=name, own=f"{100 * own:.2g}", made=f"{100 * made:.2g}")
         return partial(deepgun, generator=generator, lambda_z=job.value(self.lambda_z),
                        lambda_a=job.value(self.lambda_a))
 
-    def _bundles(self, job, scene, spectra):
+    def _of(self, names):
+        """The spectra to learn these materials from, (L, n) of each."""
         from ...engine.sentences import UserError
-        M, members = self._members(job, scene)
-        missing = [name for name in spectra.names if name not in members]
+        missing = [name for name in names if name not in self._bundles]
         if missing:
             raise UserError("There are no spectra to learn {name} from: the materials are {materials}. Name the "
                             "reference endmembers like the materials, or leave them out.", name=missing[0],
-                            materials=", ".join(members))
-        return [M[:, members[name]] for name in spectra.names]
+                            materials=", ".join(self._bundles))
+        return [self._bundles[name] for name in names]
