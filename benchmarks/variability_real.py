@@ -82,11 +82,12 @@ def main():
 
 
 NOTES = f"""Every method with its default settings; reflectance; endmembers by VCA (best of {RESTARTS} runs). Times \
-are medians of {RUNS} runs, without the start of the process; DeepGUn's holds its learning. MSE_R is per element; a \
-method with a factor per band fits noise, so a small one says little. Reference abundances of Samson and Jasper Ridge \
-are themselves estimates of others (see the data's README). The paper's FCLS errors on Samson and Jasper Ridge are \
-those of its own VCA run: its MSE_R of 0.36 on data below 1 is not in the same units as ours. Speed-ups of CUR-HU: 9.4 \
-to 249.5 published. Houston is not at hand; EnMAP Potsdam (128 x 64, 218 bands) stands in its place."""
+are medians of {RUNS} runs, without the start of the process; DeepGUn's holds its learning. CUR-HU finds its own \
+endmembers; its abundances have both constraints, its errors are those of C U R. MSE_R is per element; a method with a \
+factor per band fits noise, so a small one says little. Reference abundances of Samson and Jasper Ridge are themselves \
+estimates of others (see the data's README). The ULTRA-V paper's MSE_R of 0.36 for FCLS on data below 1 is not in our \
+units: compare ratios to FCLS. Speed-ups of CUR-HU: 9.4 to 249.5 published. Houston is not at hand; EnMAP Potsdam (128 \
+x 64, 218 bands) stands in its place."""
 
 
 if __name__ == "__main__":

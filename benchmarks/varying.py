@@ -3,7 +3,7 @@
 import itertools
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
@@ -112,11 +112,15 @@ def by_scls(Y, reference, shape):
 
 
 def by_curhu(Y, reference, shape):
-    """CUR-HU finds endmembers of its own: brought to the reference's order by their angles."""
+    """
+    CUR-HU finds endmembers of its own: brought to the reference's order by their angles.
+
+    The abundances are those with both constraints, the reconstruction is C U R itself, as in the paper's Table 8.
+    """
     found = curhu(Y, reference.shape[1], constraints="anc+asc")
     order = match(reference, found.C)
     A = np.nan_to_num(found.abundances(Y)[order], nan=1 / len(order))
-    return Fit(A, None, found.C[:, order] @ A)
+    return Fit(A, None, found.C @ replace(found, constraints="none").abundances(Y))
 
 
 def by(method, Y, reference, shape, **weights):
