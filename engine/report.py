@@ -26,6 +26,7 @@ figcaption { color: #555; font-size: .9em; }
 .warning { background: #fff4e0; border-left: 4px solid #e69f00; padding: .5em 1em; }
 """
 
+WIDTH = 800    # pixels, about, that maps side by side have on the page
 PIXELS = 200   # of a map's longer side in a plot
 FEW = 6   # lines whose legend fits into one row above the plot
 
@@ -114,7 +115,9 @@ class Report:
         for axis in figure.select_yaxes():
             axis.update(autorange="reversed", scaleanchor=axis.anchor, showticklabels=False)
         figure.update_xaxes(showticklabels=False, constrain="domain")
-        self.plot(figure, height=90 + 250 * rows)
+        figure.update_annotations(font_size=12 if columns < 5 else 10)
+        sides = [image.shape[0] / image.shape[1] for image in images.values()]
+        self.plot(figure, height=100 + round(rows * (50 + min(450, max(sides) * WIDTH / columns))))
 
     def curve(self, x, y, caption, xlabel, ylabel, mark=None, logarithmic=False):
         """One curve, with the chosen position marked."""

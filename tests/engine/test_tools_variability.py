@@ -270,3 +270,11 @@ def test_deepgun_leaves_out_bands_that_either_layer_lacks_and_says_so_once(scene
         "used.", "The endmembers cover 450-2266 nm, perhaps with gaps: 2 bands of the raster that they do not cover "
         "are not used."]
     assert any("27 bands" in words for words in said)
+
+
+def test_a_dark_reference_that_explains_bright_pixels_is_warned_of(scene, tmp_path):
+    """Sand, and a spectrum like that of trees at a twentieth of the brightness."""
+    dark = spectra(10000 * np.column_stack([M0[:, 0], 0.05 * M0[:, 1]]), ["sand", "shadow"], X)
+    said = unmixed("elmm", scene, dark, tmp_path, START="scaled")[2]
+    assert any("more than their own size" in words and "shadow (" in words for words in said)
+    assert not any("own size" in words for words in unmixed("elmm", scene, spectra(10000 * M0, NAMES, X), tmp_path)[2])

@@ -8,6 +8,7 @@ from ...engine.declare import (Choice, Flag, FolderOutput, Group, Integer, Raste
 from .. import _shared
 
 RESTARTS = 10        # runs of vertex component analysis that find a reference where none is given
+FAR = 1.0            # a mean departure from which the reference means little
 PURE = 0.5           # a pixel shows an endmember's spectrum where its fraction is above this
 SHOWN = 2000         # such pixels per endmember, at most, from which the report takes percentiles
 PERCENTILES = (5, 50, 95)
@@ -149,6 +150,8 @@ class WholeSceneTool(Tool):
         job.give_number(self.rmse, rmse)
         job.give_number(self.sam, angle)
         self.settle(job, scene, spectra, notes)
+        if self.variability:
+            self._warn_of_strangers(job, spectra, whole.departures())
         self._report(job, scene, spectra, whole, maps, notes, rmse, angle)
         job.progress(1, 1)
 
@@ -215,6 +218,14 @@ class WholeSceneTool(Tool):
             job.warn("{count} of {all} tiles were still changing after {iterations} iterations: allow more, or a "
                      "larger tolerance.", count=unsettled, all=len(notes), iterations=most)
 
+    def _warn_of_strangers(self, job, spectra, departures):
+        """Tell the user where spectra have little left of their reference."""
+        far = [f"{name} ({100 * value:.0f} %)" for name, value in zip(spectra.names, departures) if value > FAR]
+        if far:
+            job.warn("These spectra depart from their references by more than their own size: {names}. A dark "
+                     "reference (water, shadow) is scaled up to explain bright pixels then, and its fractions mean "
+                     "little. Give reference endmembers of your own, or take fcls as the start.", names=", ".join(far))
+
     def _write(self, job, output, scene, names, values, valid):
         import numpy as np
         from rasterio.windows import Window
@@ -228,7 +239,6 @@ class WholeSceneTool(Tool):
             job.give_range(output, *(np.percentile(seen, [2, 98]) if seen.size else (0, 1)))
 
     def _report(self, job, scene, spectra, whole, maps, notes, rmse, angle):
-        import numpy as np
         report = job.report(self.report)
         if not report:
             return
@@ -240,7 +250,7 @@ class WholeSceneTool(Tool):
         columns = [spectra.names, A.mean(axis=1), A.std(axis=1)]
         if self.variability:
             heads.append("Mean departure, weighted by the fraction")
-            columns.append(np.nansum(A * maps["departure"][:, whole.valid], axis=1) / np.maximum(A.sum(axis=1), 1e-12))
+            columns.append(whole.departures())
         report.heading("Fractions" + (", and how much each material's spectrum varies" if self.variability else ""))
         report.table(heads, zip(*columns))
         _shared.add_composite(job, report, self.abundances, spectra.names)
@@ -325,6 +335,12 @@ class _Whole:
         """The same as images (P, rows, cols), NaN where there are no data."""
         import numpy as np
         return np.where(self.valid, self.map(key), np.nan).reshape(-1, self._scene.height, self._scene.width)
+
+    def departures(self):
+        """Mean departure of each endmember's spectra, weighted by its fractions: (P,)."""
+        import numpy as np
+        A, D = self.map("A")[:, self.valid], self.map("departure")[:, self.valid]
+        return np.nansum(A * D, axis=1) / np.maximum(A.sum(axis=1), 1e-12)
 
     def errors(self):
         """RMSE, and mean spectral angle in degrees."""

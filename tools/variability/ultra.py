@@ -20,10 +20,10 @@ RANKABUNDANCE = NumberOutput("RANKABUNDANCE", "Rank of the abundances", help="Th
                              "of all tiles.")
 
 
-def beside(report, names, whole, first, second, captions, label, limits=None):
-    """Two maps of every endmember, one above the other."""
-    images = {f"{name}, {captions[0]}": image for name, image in zip(names, whole.drawn(first))} | {
-        f"{name}, {captions[1]}": image for name, image in zip(names, whole.drawn(second))}
+def beside(report, names, whole, first, second, caption, label, limits=None):
+    """Two maps of every endmember, the second one below the other with a caption."""
+    images = dict(zip(names, whole.drawn(first))) | {
+        f"{name} ({caption})": image for name, image in zip(names, whole.drawn(second))}
     report.maps(images, label, columns=min(len(names), 6), limits=limits)
 
 
@@ -64,4 +64,4 @@ class LowRankAbundances(_variability.WholeSceneTool):
 
     def figures(self, report, names, whole):
         report.heading("Fractions (above), and the low rank that they are drawn to")
-        beside(report, names, whole, "A", "low rank", ("fraction", "low rank"), "Fraction", (0, 1))
+        beside(report, names, whole, "A", "low rank", "low rank", "Fraction", (0, 1))

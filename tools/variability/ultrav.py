@@ -71,9 +71,9 @@ class LowRankVariability(_variability.VariabilityTool):
     def figures(self, report, names, whole):
         import numpy as np
         report.heading("Fractions (above), and the low rank that they are drawn to")
-        beside(report, names, whole, "A", "low rank", ("fraction", "low rank"), "Fraction", (0, 1))
+        beside(report, names, whole, "A", "low rank", "low rank", "Fraction", (0, 1))
         report.heading("Brightness of each pixel's endmembers (above), and of the low rank that they are drawn to")
-        beside(report, names, whole, "endmembers", "low-rank endmembers", ("spectra", "low rank"), "Raster's units")
+        beside(report, names, whole, "endmembers", "low-rank endmembers", "low rank", "Raster's units")
         report.heading(f"Where each material's spectra vary: mean distance from their mean along their first "
                        f"{COMPONENTS} principal components")
         maps = whole.drawn("components")
