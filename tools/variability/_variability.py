@@ -16,7 +16,6 @@ COPIES = 3           # of the data: as they are read, scaled, and on the way fro
 PIECE = 2048         # pixels whose reconstruction is compared at once
 BLOCK = 256          # side of the blocks of the files that endmembers are written to
 
-
 EXACT = Flag("EXACT", "Exact step for endmembers", default=False, advanced=True, help="Solve for endmembers that are "
              "not negative exactly, so that no iteration raises the cost; slower. Otherwise negative values are set "
              "to zero, as published. Default no.")
@@ -188,7 +187,8 @@ class WholeSceneTool(Tool):
         made = tiles(scene.width, scene.height, side)
         free = available()
         largest = max(tile.window.width * tile.window.height for tile in made)
-        job.say("The whole scene takes about {whole} GB of memory at once; {free} GB are free. It is processed in "
+        job.say("The whole scene takes about {whole} GB of memory at once; {free} GB are free." if len(made) == 1 else
+                "The whole scene takes about {whole} GB of memory at once; {free} GB are free. It is processed in "
                 "{count} tiles of {needed} GB.", whole=f"{scene.width * scene.height * each / 1e9:.2f}",
                 free="?" if free is None else f"{free / 1e9:.1f}", count=len(made),
                 needed=f"{largest * each / 1e9:.2f}")
