@@ -141,8 +141,8 @@ def materials(spectra, field, label):
     known = list(dict.fromkeys(name for row in rows for name in row))
     match = field if field in known else next((name for name in known if name.lower() == field.lower()), None)
     if match is None:
-        raise UserError("The layer for {label} has no field {field} that names the material of each spectrum. Choose "
-                        "such a field (its other fields: {fields}), or add one in the attribute table.",
+        raise UserError("The layer for {label} has no field {field} that names the material of each spectrum "
+                        "(MATERIALFIELD). Choose one of its fields: {fields}; or add one in the attribute table.",
                         label=label, field=field, fields=", ".join(known) or "none")
     return ["" if row.get(match) is None else str(row[match]).strip() for row in rows]
 

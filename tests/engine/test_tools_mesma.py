@@ -190,7 +190,7 @@ def test_what_cannot_work_gets_a_sentence(image, tmp_path, change, words):
 
 
 def test_a_layer_without_materials_gets_a_sentence(image, tmp_path):
-    with pytest.raises(UserError, match="no field material .*its other fields: none"):
+    with pytest.raises(UserError, match="no field material .*its fields: none"):
         run_tool("mesma", {"INPUT": image, "ENDMEMBERS": spectra(library(), x=X)}, **outputs(tmp_path))
     some = bundle(library(), ["soil", "tree", None, "soil", " ", "soil"])
     with pytest.raises(UserError, match="None 2 has no material in the field material"):

@@ -165,8 +165,8 @@ def test_a_material_field_called_material_need_not_be_given_and_single_spectra_a
 
 
 @pytest.mark.parametrize("values, error, sentence", [
-    ({"VARIABILITY": "bundles"}, UserError, "no field material .* other fields: none"),
-    ({**IN_BUNDLES, "MATERIALFIELD": "kind"}, UserError, "no field kind .* other fields: class, plot"),
+    ({"VARIABILITY": "bundles"}, UserError, "no field material .* fields: none"),
+    ({**IN_BUNDLES, "MATERIALFIELD": "kind"}, UserError, "no field kind .* fields: class, plot"),
     ({**IN_BUNDLES, "COUNT": 5}, UserError, "4 of the library's 4 materials differ .* and 5 are needed"),
     ({**IN_BUNDLES, "ENDMEMBERS": BUNDLES.select([0, 1])}, UserError, "names 1 materials, and a scene needs"),
     ({"VARIABILITY": "atmosphere", "ENDMEMBERS": NUMBERED}, UserError, "The library has no wavelengths"),

@@ -21,8 +21,9 @@ EXACT = Flag("EXACT", "Exact step for endmembers", default=False, advanced=True,
              "to zero, as published. Default no.")
 
 START = Choice("START", "Start", default="scaled", advanced=True, options={
-    "scaled": "Scaled least squares, with its scaling", "scls": "Scaled least squares, every pixel as bright as the "
-    "reference", "fcls": "Fully constrained least squares"},
+    "scaled": "Fractions of scaled least squares, each pixel with the brightness that it finds",
+    "scls": "Fractions of scaled least squares, each pixel as bright as the reference",
+    "fcls": "Fractions of fully constrained least squares"},
     help="Which abundances and brightness the iteration starts from; the result depends on it. Where brightness hardly "
          "varies, take fcls. Default scaled.")
 
@@ -54,7 +55,7 @@ class WholeSceneTool(Tool):
                          "endmembers depart from. None: vertex component analysis finds them, as many as the number "
                          "of endmembers, with the random seed.")
     count = replace(_shared.COUNT, help="How many materials to look for where no reference endmembers are given: at "
-                    "least 2, at most the number of bands. HySime estimates it. Without meaning where they are given.")
+                    "least 2, at most the number of bands. HySime estimates it. Not used where they are given.")
     bands, seed = _shared.BANDS, _shared.SEED
     side = Integer("TILESIDE", "Largest side of a tile (pixels)", optional=True, minimum=64, maximum=1000000,
                    advanced=True, help="A larger scene is processed in tiles of this side, which overlap by 32 pixels "
@@ -103,6 +104,10 @@ class WholeSceneTool(Tool):
 
     def settle(self, job, scene, spectra, notes):
         """Give outputs that only this tool has; `notes` are those of the tiles, with their number of `pixels`."""
+
+    def remarks(self, notes):
+        """Sentences for the report on what was estimated on the way; `notes` are those of the tiles."""
+        return []
 
     def figures(self, report, names, whole):
         """Sections of the report that only this tool has; `whole.drawn(name)` gives the maps named in `maps`."""
@@ -210,7 +215,8 @@ class WholeSceneTool(Tool):
         unsettled = sum(not note["converged"] for note in notes)
         most = max(note["iterations"] for note in notes)
         if not unsettled:
-            job.say("Settled after {iterations} iterations at most.", iterations=most)
+            job.say("Settled after {iterations} iterations." if len(notes) == 1 else
+                    "Settled in every tile, after {iterations} iterations at most.", iterations=most)
         elif len(notes) == 1:
             job.warn("The result was still changing after {iterations} iterations: allow more, or a larger tolerance.",
                      iterations=most)
@@ -243,7 +249,7 @@ class WholeSceneTool(Tool):
         if not report:
             return
         A = maps["A"][:, whole.valid]
-        report.numbers(Endmembers=spectra.P, Bands=scene.L, Pixels=int(whole.valid.sum()), RMSE=rmse,
+        report.numbers(Endmembers=spectra.P, Bands=scene.L, Pixels=int(whole.valid.sum()), RMSE_in_input_units=rmse,
                        Mean_spectral_angle_in_degrees=angle, Iterations=max(note["iterations"] for note in notes),
                        Settled=all(note["converged"] for note in notes), Tiles=len(notes))
         heads = ["Endmember", "Mean fraction", "Standard deviation"]
@@ -253,6 +259,8 @@ class WholeSceneTool(Tool):
             columns.append(whole.departures())
         report.heading("Fractions" + (", and how much each material's spectrum varies" if self.variability else ""))
         report.table(heads, zip(*columns))
+        for words in self.remarks(notes):
+            report.paragraph(words)
         _shared.add_composite(job, report, self.abundances, spectra.names)
         if self.variability:
             whole.add_spectra(report, spectra)
@@ -278,7 +286,8 @@ class VariabilityTool(WholeSceneTool):
     pixel_endmembers = FolderOutput("PIXELENDMEMBERS", "Endmembers of every pixel", style=Style.SPECTRAL, create=False,
                                     advanced=True, help="Folder with one raster per endmember, named after it: its "
                                     "spectrum in every pixel, on the raster's bands and in its units. Each is as large "
-                                    "as the image. Of a scene in tiles they are each tile's own, not blended.")
+                                    "as the image. Of a scene in tiles they are each tile's own, not blended. Other "
+                                    "files in the folder stay, those of earlier runs too.")
 
 
 class _Whole:

@@ -6,6 +6,7 @@ from ...engine.declare import FieldInput, Integer, Real, SpectraInput
 from . import _variability
 
 HARDLY = 0.25   # of how much its spectra vary: a material that varies less than that gets a warning
+APART = 0.1      # of the reference, by which what the network makes of it may differ without a warning
 
 
 class DeepGenerativeUnmixing(_variability.VariabilityTool):
@@ -99,8 +100,10 @@ class DeepGenerativeUnmixing(_variability.VariabilityTool):
         generator = learn(bundles, spectra.M, seed=job.value(self.seed), epochs=job.value(self.epochs),
                           fidelity=job.value(self.fidelity), names=spectra.names)
         for name, m0, made in zip(spectra.names, spectra.M.T, generator.references().T):
-            job.say("{name}: what the network makes of the reference differs from it by {share} %.", name=name,
-                    share=f"{100 * ((made - m0) ** 2).sum() ** 0.5 / (m0 ** 2).sum() ** 0.5:.2g}")
+            apart = float(((made - m0) ** 2).sum() ** 0.5 / (m0 ** 2).sum() ** 0.5)
+            (job.warn if apart > APART else job.say)(
+                "{name}: what the network makes of the reference differs from it by {share} %. The variability is "
+                "measured from what it makes.", name=name, share=f"{100 * apart:.2g}")
         for name, (own, made) in zip(spectra.names, generator.spread):
             if made < HARDLY * own:
                 job.warn("{name} hardly varies: the spectra to learn it from differ from their mean by {own} %, what "

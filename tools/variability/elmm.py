@@ -42,3 +42,7 @@ class ExtendedLinearMixingModel(_variability.VariabilityTool):
 
     def maps(self, job, found, valid):
         return {self.scaling: found.psi}
+
+    def figures(self, report, names, whole):
+        report.heading("Factors of the reference spectra")
+        report.maps(dict(zip(names, whole.drawn(self.scaling))), "Factor")

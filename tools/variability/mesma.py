@@ -115,6 +115,9 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
         job.say("{bands} bands, {spectra} spectra of {count} materials ({names}): {models} models.", bands=scene.L,
                 spectra=spectra.P, count=len(names), models=f"{count:,}",
                 names=", ".join(f"{name}: {size}" for name, size in zip(names, sizes)))
+        if max(sizes) == 1:
+            job.warn("Each material has one spectrum only, so there is nothing to choose among. Name the field that "
+                     "groups several spectra into a material.")
         limits = self._limits(job).times(scale)
         if count > job.value(self.most_models):
             self._refuse(job, scene, M, materials, levels, limits, count)

@@ -12,7 +12,8 @@ class PerturbedLinearMixingModel(_variability.VariabilityTool):
     The perturbed linear mixing model: in every pixel each endmember is a spectrum of the scene plus a small
     perturbation of any shape. The scene's spectra are estimated too, near the reference, and fractions vary smoothly in
     space. It says nothing of what causes the perturbations; where that is illumination, the extended model (ELMM) needs
-    fewer unknowns."""
+    fewer unknowns. A small reconstruction error says nothing about the fractions: perturbations can make one material
+    of another, most easily of a dark one."""
 
     id = "plmm"
     label = "Perturbed linear mixing model (PLMM)"
@@ -47,6 +48,10 @@ class PerturbedLinearMixingModel(_variability.VariabilityTool):
 
     def note(self, found):
         return {"M": found.M, "alpha": found.alpha, "beta": found.beta}
+
+    def remarks(self, notes):
+        return [f"{name.capitalize()} used: {', '.join(sorted({f'{note[name]:.4g}' for note in notes}))}."
+                for name in ("alpha", "beta")]
 
     def settle(self, job, scene, spectra, notes):
         import numpy as np

@@ -12,7 +12,8 @@ class LowRankVariability(_variability.VariabilityTool):
 
     ULTRA-V: in every pixel the endmembers are free, and drawn to a tensor of low rank over rows, columns, bands and
     materials, as the fractions are to one of their own. No shape of the variability is assumed, only that it has
-    structure in space. Two weights say how strictly both keep to their low ranks.
+    structure in space. Two weights say how strictly both keep to their low ranks. A small reconstruction error
+    says nothing about the fractions.
 
     The report shows the fractions and the spectra beside their low ranks, and where the spectra vary most."""
 
