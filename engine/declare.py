@@ -19,6 +19,7 @@ class Group(Enum):
     ABUNDANCES = "How much of each"
     BLIND = "Which and how much at once"
     VARIABILITY = "Spectral variability"
+    FUSION = "Sharpen with a second image"
     CHECK = "Check results"
     SIMULATE = "Simulate"
 
@@ -37,6 +38,7 @@ class Style(Enum):
     ERROR = "error"              # one band, from 0 upwards
     SCALING = "scaling"          # around 1; of several bands, one range for all that the tool gives
     DEPARTURE = "departure"      # one band per endmember, from 0 upwards, one range for all that the tool gives
+    CHANGE = "change"            # one band per band of a sensor, around 0, one range for all that the tool gives
     COMPONENTS = "components"    # the first three bands as red, green, blue, stretched
 
 

@@ -112,8 +112,14 @@ def _departure(layer, answer):
     return _ramp(layer, _named_ramp("Viridis"), 0, high if high > 0 else 1)
 
 
+def _change(layer, answer):
+    reach = max(abs(value) for value in answer.get("range") or _cut(layer, 0.02, 0.98)) or 1
+    return _ramp(layer, _named_ramp("RdBu")[::-1], -reach, reach)
+
+
 RENDERERS = {"fractions": _fractions, "dominant": _dominant, "composite": _composite, "spectral": _spectral,
-             "error": _error, "scaling": _scaling, "departure": _departure, "components": _components}
+             "error": _error, "scaling": _scaling, "departure": _departure, "change": _change,
+             "components": _components}
 
 
 def _cut(layer, lower, upper):

@@ -45,6 +45,8 @@ class Pair:
         """
         A pair whose HSI pixels' centres lie at `rows` (I_H,) and `columns` (J_H,) of the MSI, counted from 0.
 
+        `psf` is one for both axes, or a tuple of one for rows and one for columns, see `degradation`.
+
         Raises
         ------
         ValueError
@@ -58,7 +60,8 @@ class Pair:
             raise ValueError(f"the MSI has {I} x {J} pixels, fewer than the HSI's {I_H} x {J_H}")
         if not (np.isfinite(hsi).all() and np.isfinite(msi).all()):
             raise ValueError("the images hold values that are not finite: fill or leave them out first")
-        return cls(hsi, msi, degradation(I, rows, psf, boundary), degradation(J, columns, psf, boundary),
+        along, across = psf if isinstance(psf, tuple) else (psf, psf)
+        return cls(hsi, msi, degradation(I, rows, along, boundary), degradation(J, columns, across, boundary),
                    np.asarray(P3, dtype=np.float64), interpolation(I, rows), interpolation(J, columns))
 
     @property

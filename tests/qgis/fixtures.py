@@ -119,6 +119,32 @@ def bundle(path, brightness=(1.0, 0.85, 1.2)):
                    materials=materials)
 
 
+def pair(folder):
+    """
+    A hyperspectral and a multispectral raster of the scene's ground, with the scene's nodata corner.
+
+    The multispectral one has the scene's grid; a pixel of the other is the mean of 2 x 2 of it.
+    """
+    fine = np.einsum("lp,prc->lrc", signatures() * 10000, smooth_fractions())
+    coarse = fine.reshape(BANDS, ROWS // 2, 2, COLS // 2, 2).mean(axis=(2, 4))
+    msi = np.stack([fine[abs(WAVELENGTHS - centre) <= width].mean(axis=0) for centre, width in
+                    ((492, 60), (560, 60), (665, 60), (833, 60))]) * 1.02
+    coarse[:, :CORNER // 2 + 1, :CORNER // 2 + 1] = NODATA
+    msi[:, :CORNER, :CORNER] = NODATA
+    g = GEOTRANSFORM
+    twice = (g[0], 2 * g[1], 2 * g[2], g[3], 2 * g[4], 2 * g[5])
+    return {"hsi": raster(folder / "hsi.tif", np.rint(coarse), wavelengths=WAVELENGTHS, geotransform=twice),
+            "msi": raster(folder / "msi.tif", np.rint(msi), names=("B2", "B3", "B4", "B8"))}
+
+
+def smooth_fractions():
+    """Abundances (3, ROWS, COLS) in patches of some pixels."""
+    rows, cols = np.mgrid[:ROWS, :COLS]
+    weights = np.exp(3 * np.stack([np.sin(rows / 4) * np.cos(cols / 5), np.cos(rows / 3 + 1) * np.sin(cols / 6),
+                                   np.sin((rows + cols) / 5 + 2)]))
+    return weights / weights.sum(axis=0)
+
+
 def make(folder):
     """Everything that examples name, in `folder`: a dictionary of names and paths."""
     cube, A = scene_cube(), fractions()
@@ -131,6 +157,7 @@ def make(folder):
         ",".join(f"{value:.6f}" for value in (w, *row)) for w, row in zip(WAVELENGTHS, signatures())) + "\n",
         encoding="utf-8")
     return {
+        **pair(folder),
         "scene": raster(folder / "scene.tif", cube, wavelengths=WAVELENGTHS),
         "abundances": raster(folder / "abundances.tif", A, gdal.GDT_Float32, -9999, NAMES),
         "endmembers": spectra(folder / "endmembers.gpkg", signatures() * 10000, NAMES),

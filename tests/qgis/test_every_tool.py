@@ -19,7 +19,7 @@ EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declar
               declare.ReportOutput: "html"}
 RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "composite": "multibandcolor",
              "spectral": "multibandcolor", "error": "singlebandpseudocolor", "scaling": "singlebandpseudocolor",
-             "departure": "singlebandpseudocolor", "components": "multibandcolor"}
+             "departure": "singlebandpseudocolor", "change": "singlebandpseudocolor", "components": "multibandcolor"}
 
 pytestmark = pytest.mark.parametrize("id", TOOLS)
 finished = {}
@@ -121,7 +121,7 @@ def test_progress_never_goes_back(id, result):
 
 
 def test_rasters_keep_grid_crs_and_nodata(id, result, examples):
-    if "scene" not in TOOLS[id].example.values() and "abundances" not in TOOLS[id].example.values():
+    if not {"scene", "abundances", "msi"} & set(map(str, TOOLS[id].example.values())):
         return
     for output, dataset in rasters(id, result):
         assert dataset.GetGeoTransform() == pytest.approx(fixtures.GEOTRANSFORM)

@@ -1,0 +1,1 @@
+"""Tools that join an image of many bands with one of many pixels."""
