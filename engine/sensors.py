@@ -209,14 +209,7 @@ def response_matrix(responses, wavelengths, fwhm=None):
     covered : ndarray (K_M,)
         The share of each response that lies where the scene has bands.
     """
-    order = np.argsort(wavelengths, kind="stable")
-    x = np.asarray(wavelengths, dtype=float)[order]
-    steps = np.diff(x)
-    usual = np.median(steps[steps > 0]) if np.any(steps > 0) else 10.0
-    reach = REACH * np.maximum(usual, 0 if fwhm is None else np.asarray(fwhm, dtype=float)[order]) / 2
-    middles = (x[1:] + x[:-1]) / 2
-    low = np.maximum(np.r_[-np.inf, middles], x - reach)
-    high = np.minimum(np.r_[middles, np.inf], x + reach)
+    order, x, middles, low, high = _cells(wavelengths, fwhm)
     P3, covered = np.zeros((len(responses), len(x))), np.zeros(len(responses))
     for row, response in enumerate(responses):
         at, y = response.fine()
@@ -228,6 +221,26 @@ def response_matrix(responses, wavelengths, fwhm=None):
         if weights.sum() > 0:
             P3[row, order] = weights / weights.sum()
     return P3, covered
+
+
+def cells(wavelengths, fwhm=None):
+    """The lengths of wavelength (K,) in nm that a scene's bands stand for, see `response_matrix`."""
+    order, x, _, low, high = _cells(wavelengths, fwhm)
+    lengths = np.empty(len(x))
+    lengths[order] = high - low
+    return np.maximum(lengths, 1e-6)
+
+
+def _cells(wavelengths, fwhm):
+    """The order of bands by wavelength, and in it: centres, the middles between them, where each begins and ends."""
+    order = np.argsort(wavelengths, kind="stable")
+    x = np.asarray(wavelengths, dtype=float)[order]
+    steps = np.diff(x)
+    usual = np.median(steps[steps > 0]) if np.any(steps > 0) else 10.0
+    reach = REACH * np.maximum(usual, 0 if fwhm is None else np.asarray(fwhm, dtype=float)[order]) / 2
+    middles = (x[1:] + x[:-1]) / 2
+    return order, x, middles, np.maximum(np.r_[-np.inf, middles], x - reach), np.minimum(np.r_[middles, np.inf],
+                                                                                         x + reach)
 
 
 def describe(responses):

@@ -1,0 +1,138 @@
+"""Spectral response and blur of a pair of images, estimated from the pair itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import least_squares
+
+from ..abundances.active_set import minimise
+from .degradation import Gaussian, degradation
+from .pair import both
+
+SMOOTHING = 2.0      # HSI pixels: sigma of the Gaussian under which the unknown blur no longer matters
+ROUGHNESS = 1e-4     # of the mean energy of a band: weight of differences between neighbouring bands
+MARGIN = 2           # HSI pixels at the border that are not used
+GAP = 2.0            # usual steps between wavelengths from which two bands are no neighbours
+START_WIDTH = 1.0    # HSI pixels, full width at half maximum
+
+
+@dataclass(frozen=True)
+class Blur:
+    """
+    A Gaussian point spread function and where the HSI's pixels lie.
+
+    Attributes
+    ----------
+    width : (float, float)
+        Full widths at half maximum along rows and columns of the image (down, across), in HSI pixels.
+    shift : (float, float)
+        MSI pixels, down and across, by which the HSI's pixels lie further than their georeference says.
+    misfit : float
+        Root mean square of what is left, relative to that of the HSI in the MSI's bands.
+    """
+
+    width: tuple
+    shift: tuple
+    misfit: float
+
+
+def estimate_response(hsi, msi, rows, columns, wavelengths=None, roughness=ROUGHNESS):
+    """
+    The MSI's bands as smooth combinations of the HSI's that are not negative.
+
+    Per MSI band k: min over r >= 0  ||Y_B' r - y_k||^2 + w ||D r||^2, where both images are blurred so strongly that
+    the unknown point spread function does not matter: the HSI (Y_B) by a Gaussian of two of its pixels, the MSI (y_k)
+    by the same on the ground, sampled at the HSI's pixels. D takes differences between neighbouring bands, none across
+    gaps.
+
+    Parameters
+    ----------
+    hsi, msi : ndarray (K, I_H, J_H), (K_M, I, J)
+        Finite, in the same units.
+    rows, columns : ndarray (I_H,), (J_H,)
+        Centres of the HSI's pixels on the MSI's grid.
+    wavelengths : ndarray (K,), optional
+        Which bands are neighbours; without, bands in their order.
+    roughness : float
+        w relative to the mean energy of a blurred HSI band.
+
+    Returns
+    -------
+    ndarray (K_M, K)
+        Rows do not sum to one where the images differ in brightness.
+
+    References
+    ----------
+    Simoes et al., A convex formulation for hyperspectral image superresolution via subspace-based regularization
+    (HySure), IEEE TGRS 53(6), 2015, section III-D. Departures: a Gaussian in place of a box, the weight is relative to
+    the data, and r is not negative, as responses are.
+    """
+    step = ratios(rows, columns)
+    Y = np.stack([gaussian_filter(band, SMOOTHING, mode="reflect") for band in hsi])
+    smooth = [Gaussian(SMOOTHING * size, 2 * np.ceil(4 * SMOOTHING * size) + 1) for size in step]
+    y = both(degradation(msi.shape[1], rows, smooth[0]), degradation(msi.shape[2], columns, smooth[1]), msi)
+    inner = interior(hsi.shape[1:])
+    Y, y = Y[(slice(None), *inner)].reshape(len(hsi), -1), y[(slice(None), *inner)].reshape(len(msi), -1)
+    G = Y @ Y.T
+    D = differences(len(hsi), wavelengths)
+    G = G + roughness * np.trace(G) / len(G) * (D.T @ D) + 1e-12 * np.trace(G) / len(G) * np.eye(len(G))
+    return minimise(G, Y @ y.T, sum_to_one=False).T
+
+
+def estimate_blur(hsi, msi, response, rows, columns):
+    """
+    Width and place of a separable Gaussian that leads from the MSI to the HSI in the MSI's bands.
+
+    min over widths s1, s2 and shifts t1, t2  ||P3 Y_H - P1(s1, t1) Y_M P2(s2, t2)'||^2, each band scaled and offset to
+    fit, over interior pixels. HySure estimates a free mask; a Gaussian has four numbers, exists for any ratio and
+    phase, and is what the fusion methods here take.
+
+    Returns
+    -------
+    Blur
+    """
+    step, inner = ratios(rows, columns), interior(hsi.shape[1:])
+    target = np.tensordot(response, hsi, 1)[(slice(None), *inner)].reshape(len(msi), -1)
+    target = _standard(target)
+
+    def residual(x):
+        P = [degradation(size, centres + shift, Gaussian.of_width(np.exp(width) * ratio)) for size, centres, shift,
+             width, ratio in zip(msi.shape[1:], (rows, columns), x[2:], x[:2], step)]
+        seen = _standard(both(*P, msi)[(slice(None), *inner)].reshape(len(msi), -1))
+        return (seen * np.sum(seen * target, axis=1, keepdims=True) - target).ravel()
+
+    start = np.r_[np.log([START_WIDTH] * 2), 0, 0]
+    reach = np.array(step)
+    found = least_squares(residual, start, bounds=(np.r_[np.log([0.15] * 2), -2 * reach],
+                                                   np.r_[np.log([6.0] * 2), 2 * reach]),
+                          x_scale=np.r_[0.3, 0.3, 0.3 * reach], diff_step=1e-3)
+    width, shift = np.exp(found.x[:2]), found.x[2:]
+    return Blur(tuple(map(float, width)), tuple(map(float, shift)), float(np.sqrt(2 * found.cost / len(msi))))
+
+
+def ratios(rows, columns):
+    """MSI pixels per HSI pixel, down and across."""
+    return tuple((centres[-1] - centres[0]) / (len(centres) - 1) for centres in (rows, columns))
+
+
+def interior(shape):
+    """Slices of an image without its margin."""
+    return tuple(slice(MARGIN, size - MARGIN) for size in shape)
+
+
+def differences(K, wavelengths=None):
+    """The matrix of differences between bands that are neighbours, (n, K)."""
+    order = np.arange(K) if wavelengths is None else np.argsort(wavelengths, kind="stable")
+    steps = np.ones(K - 1) if wavelengths is None else np.diff(np.asarray(wavelengths)[order])
+    near = steps <= GAP * np.median(steps)
+    D = np.zeros((int(near.sum()), K))
+    D[np.arange(len(D)), order[1:][near]] = 1
+    D[np.arange(len(D)), order[:-1][near]] = -1
+    return D
+
+
+def _standard(values):
+    """Each band without its mean, of length one."""
+    values = values - values.mean(axis=1, keepdims=True)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-300)
