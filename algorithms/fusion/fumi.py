@@ -9,7 +9,7 @@ from .pair import Fused
 from .splitting import Data, Splitting, simplex
 from .start import endmembers
 
-COUNT = 9
+COUNT = 5
 ITERATIONS = 50
 STEPS = 20             # of ADMM for each block
 TOLERANCE = 1e-4
