@@ -1,0 +1,68 @@
+"""BTD-Var: fusion and spectral change by a coupled block-term decomposition."""
+
+import numpy as np
+
+from . import ll1
+from .pair import Fused
+
+TOLERANCE = 1e-4
+
+
+def btdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, trials=ll1.TRIALS, seed=0, start=None,
+           tolerance=TOLERANCE, callback=None):
+    """
+    Fusion where the materials' spectra changed between both dates: R maps of rank L, with two spectra each.
+
+    min |Y_H - sum_r (P1 A_r)(P2 B_r)' o c_r|^2 + balance |Y_M - sum_r A_r B_r' o c_M,r|^2 over A, B, C and C_M. The
+    scene is sum A_r B_r' o c_r, the change in the MSI's bands sum A_r B_r' o (c_M,r - P3 c_r).
+
+    Parameters
+    ----------
+    pair : Pair
+        In any unit; `Pair.scaled` lets all bands count alike. P3 serves for the change only.
+    R, L : int
+        Materials, and the rank of each one's map. `ll1.not_unique` says for which the solution may not be unique.
+    balance : float
+        lambda, weight of the MSI's squared misfit.
+    iterations : int
+        Sweeps over A, B, C, C_M.
+    trials, seed : int
+        Starts of which the best is taken, see `ll1.start`.
+    start : Blocks, optional
+        Where to start instead.
+    tolerance : float
+        Share of the cost; with less decrease in a sweep it ends.
+    callback : callable, optional
+        callback(iteration, cost); true stops.
+
+    Returns
+    -------
+    Fused
+        With `variability`. The cost never increases. Spectra and maps are determined up to a factor of either sign, so
+        that none are given as materials; see `cnnbtdvar` for those.
+
+    Raises
+    ------
+    ValueError
+        R below 1, L below 1 or above the MSI's smaller side, R above the HSI's pixels.
+
+    References
+    ----------
+    Prevost, Borsoi, Usevich, Brie, Bermudez and Richard, Hyperspectral super-resolution accounting for spectral
+    variability: coupled tensor LL1-based recovery and blind unmixing of the unknown super-resolution image, 2021,
+    Algorithm 1, eq. 16 and appendix A. Departures: c_r and c_M,r are divided by one factor, which the map takes up (the
+    printed step divides each by its own norm, which changes the scene); A_r is made orthonormal in each sweep, which
+    changes no map; a tolerance; the trials, see `ll1.start`.
+    """
+    ll1.check(pair, R, L)
+    blocks = ll1.start(pair, R, L, balance, trials, seed) if start is None else start.balanced()
+    costs, converged = [ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance)], False
+    stop = callback and callback(0, costs[0])
+    while not stop and not converged and len(costs) <= iterations:
+        blocks = ll1.sweep(pair, blocks, balance)
+        costs.append(ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance))
+        converged = costs[-2] - costs[-1] <= tolerance * costs[-2]
+        stop = callback and callback(len(costs) - 1, costs[-1])
+    S = blocks.maps()
+    return Fused(blocks.C, S, np.array(costs), bool(converged),
+                 variability=np.tensordot(blocks.C_M - pair.P3 @ blocks.C, S, 1))

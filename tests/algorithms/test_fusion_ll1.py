@@ -1,0 +1,307 @@
+"""BTD-Var, CNN-BTD-Var and CNN-BTD: coupled decompositions whose maps are of low rank."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fusion_scenes import natural, observe, relative, smooth_spectra, snr
+
+from subpixel.algorithms.check.metrics import match, sad
+from subpixel.algorithms.fusion import ll1
+from subpixel.algorithms.fusion.btdvar import btdvar
+from subpixel.algorithms.fusion.cnnbtd import cnnbtd
+from subpixel.algorithms.fusion.cnnbtdvar import cnnbtdvar
+from subpixel.algorithms.fusion.degradation import Gaussian, centred
+from subpixel.algorithms.fusion.pair import Pair
+
+JASPER = Path(__file__).resolve().parents[3] / "shared" / "data" / "jasper_ridge" / "end4.mat"
+BANDS = 173   # the first of Jasper Ridge's 198: every second one would leave narrow MSI bands empty
+
+
+def exact(R=3, L=3, I=36, J=40, K=20, K_M=4, changed=True, nonnegative=True, noise=0.0, seed=0):
+    """A pair of an exact model, its scene, and its blocks."""
+    rng = np.random.default_rng(seed)
+    A, B = (rng.random((R, n, L)) - (0 if nonnegative else 0.5) for n in (I, J))
+    C = smooth_spectra(K, R, seed)
+    change = C * rng.uniform(-0.1, 0.1, C.shape) if changed else 0 * C
+    S = A @ B.transpose(0, 2, 1)
+    Z = np.tensordot(C, S, 1)
+    made = observe(Z, 4, K_M, noise=noise, change=np.tensordot(change, S, 1), seed=seed)
+    return made, Z, ll1.Blocks(A, B, C, made.P3 @ (C + change))
+
+
+def sized(I, J, I_H, J_H, K_M):
+    return SimpleNamespace(hsi=np.broadcast_to(0, (200, I_H, J_H)), msi=np.broadcast_to(0, (K_M, I, J)))
+
+
+@pytest.mark.parametrize("size, R, L", [((100, 80, 25, 20, 10), 3, 20), ((80, 128, 20, 32, 10), 4, 18),
+                                        ((144, 144, 36, 36, 6), 6, 13), ((90, 90, 30, 30, 10), 3, 3)])
+def test_the_papers_settings_fulfil_theorem_3_1(size, R, L):
+    assert ll1.not_unique(sized(*size), R, L) is None
+
+
+@pytest.mark.parametrize("size, R, L, reason", [
+    ((100, 80, 5, 5, 10), 3, 20, "the hyperspectral image has 25 pixels"), ((20, 20, 10, 10, 10), 4, 11, "has 400 pix"),
+    ((144, 144, 36, 36, 1), 6, 13, "13 is less than 14"), ((60, 60, 15, 15, 3), 6, 20, "9 is less than 14")])
+def test_settings_that_do_not_are_explained(size, R, L, reason):
+    assert reason in ll1.not_unique(sized(*size), R, L)
+
+
+def test_one_material_is_unique():
+    assert ll1.not_unique(sized(20, 20, 5, 5, 1), 1, 9) is None
+
+
+def test_factor_update_agrees_with_dense_least_squares():
+    made, _, blocks = exact(R=2, L=2, I=8, J=12, K=6, K_M=3, noise=0.1)
+    drawn, weight, balance = np.random.default_rng(1).random((2, 8, 12)), 0.7, 1.3
+    low, high = ll1.contracted(made.hsi, blocks.C), ll1.contracted(made.msi, blocks.C_M)
+    A = ll1.update(made.rows, made.P1, made.P2, blocks.B, low, high, blocks.C, blocks.C_M, balance, drawn, weight)
+
+    def value(A):
+        S = A @ blocks.B.transpose(0, 2, 1)
+        return ll1.cost(made, S, blocks.C, blocks.C_M, balance) + weight * np.sum((S - drawn) ** 2)
+
+    units = np.eye(A.size).reshape(-1, *A.shape)
+    gradient = [value(A + 0.5 * unit) - value(A - 0.5 * unit) for unit in units]   # exact for a quadratic
+    assert np.abs(gradient).max() < 1e-8 * value(0 * A)
+
+
+def test_cost_is_that_of_the_definition():
+    made, Z, blocks = exact(noise=0.1, changed=True)
+    S, low, high = blocks.maps(), made.degrade(Z), np.tensordot(blocks.C_M, blocks.maps(), 1)
+    direct = np.sum((made.hsi - low) ** 2) + 2 * np.sum((made.msi - high) ** 2)
+    assert ll1.cost(made, S, blocks.C, blocks.C_M, 2) == pytest.approx(direct, rel=1e-12)
+
+
+def test_balancing_changes_neither_maps_times_spectra_nor_the_change():
+    _, Z, blocks = exact()
+    made = blocks.balanced()
+    assert relative(Z, np.tensordot(made.C, made.maps(), 1)) < 1e-13
+    assert relative(np.tensordot(blocks.C_M, blocks.maps(), 1), np.tensordot(made.C_M, made.maps(), 1)) < 1e-13
+    assert np.allclose(made.A.transpose(0, 2, 1) @ made.A, np.eye(3), atol=1e-12)
+
+
+def test_eigenvectors_alone_give_an_exact_decomposition():
+    made, _, blocks = exact()
+    core, U1, U2 = ll1.compressed(made.msi, 9)
+    A, B = ll1.by_eigenvectors(core, 3, 3, np.random.default_rng(0))
+    S = (U1 @ A) @ (U2 @ B).transpose(0, 2, 1)
+    assert relative(made.msi, np.tensordot(ll1.spectra(made.msi, S), S, 1)) < 1e-8
+    likeness = np.corrcoef(np.concatenate([S, blocks.maps()]).reshape(6, -1))[:3, 3:]
+    assert np.abs(likeness).max(axis=1) == pytest.approx(1, abs=1e-8)
+
+
+@pytest.mark.parametrize("nonnegative", [True, False])
+def test_btdvar_recovers_exact_data(nonnegative):
+    made, Z, blocks = exact(nonnegative=nonnegative)
+    found = btdvar(made, 3, 3)
+    assert relative(Z, found.cube()) < 1e-6
+    change = np.tensordot(blocks.C_M - made.P3 @ blocks.C, blocks.maps(), 1)
+    assert relative(change, found.variability) < 1e-6
+    assert np.linalg.norm(change) > 0.01 * np.linalg.norm(made.msi)
+
+
+def test_btdvar_finds_no_variability_where_nothing_changed():
+    made, _, _ = exact(changed=False)
+    found = btdvar(made, 3, 3)
+    assert np.abs(found.variability).max() < 1e-6
+    blocks = ll1.sweep(made, ll1.start(made, 3, 3), 1.0)
+    assert relative(made.P3 @ blocks.C, blocks.C_M) < 1e-6
+
+
+def test_btdvar_cost_never_rises():
+    made, _, _ = exact(noise=0.05)
+    rng = np.random.default_rng(3)
+    start = ll1.Blocks(rng.standard_normal((3, 36, 5)), rng.standard_normal((3, 40, 5)), rng.random((20, 3)),
+                       rng.random((4, 3)))
+    found = btdvar(made, 3, 5, start=start, iterations=40, balance=0.3, tolerance=0)
+    assert len(found.costs) == 41 and np.all(np.diff(found.costs) <= 1e-9 * found.costs[0])
+    assert found.costs[-1] < 0.01 * found.costs[0]
+
+
+def test_sweeps_do_not_depend_on_the_base_within_a_material():
+    made, _, blocks = exact(noise=0.05)
+    T = np.random.default_rng(4).standard_normal((3, 3, 3))
+    turned = replace(blocks, A=blocks.A @ T, B=blocks.B @ np.linalg.inv(T).transpose(0, 2, 1))
+    one, other = (btdvar(made, 3, 3, start=start, iterations=3, tolerance=0) for start in (blocks, turned))
+    assert relative(one.cube(), other.cube()) < 1e-8
+    assert np.allclose(one.costs, other.costs, rtol=1e-8)
+
+
+def test_start_is_random_where_there_are_no_eigenvectors_and_still_fits():
+    made, Z, _ = exact(R=3, L=12, I=32, J=32, K_M=4)   # 36 directions of 32 pixels
+    assert snr(Z, btdvar(made, 3, 12, iterations=60, tolerance=0).cube()) > 25
+    single = replace(made, msi=made.msi[:1], P3=made.P3[:1])
+    assert np.isfinite(btdvar(single, 3, 3, trials=2).costs).all()
+
+
+def test_same_seed_same_result_and_callback_stops():
+    Z, _, _ = natural()
+    made = observe(Z, noise=0.01)
+    for method in (btdvar, cnnbtdvar, cnnbtd):
+        calls = []
+        one, other = (method(made, 4, 6, trials=3, seed=5, tolerance=0, callback=lambda iteration, cost:
+                             calls.append((iteration, cost)) or iteration == 2) for _ in range(2))
+        assert np.array_equal(one.coefficients, other.coefficients)
+        assert [iteration for iteration, _ in calls[:3]] == [0, 1, 2] and len(one.costs) == 3 and not one.converged
+        assert [cost for _, cost in calls[:3]] == list(one.costs)
+
+
+@pytest.mark.parametrize("method", [btdvar, cnnbtdvar, cnnbtd])
+def test_impossible_sizes_are_refused(method):
+    made, _, _ = exact()
+    with pytest.raises(ValueError, match="rank from 1 to 36"):
+        method(made, 3, 37)
+    with pytest.raises(ValueError, match="at least one material"):
+        method(made, 0, 3)
+    with pytest.raises(ValueError, match="91 materials .* has 90 pixels"):
+        method(made, 91, 1)
+
+
+def test_materials_of_another_number_and_a_penalty_of_zero_are_refused():
+    made, _, blocks = exact()
+    with pytest.raises(ValueError, match="4 materials are asked for, but there are 3"):
+        cnnbtdvar(made, 4, 3, start=blocks.C)
+    with pytest.raises(ValueError, match="above 0"):
+        cnnbtdvar(made, 3, 3, penalty=0)
+
+
+def nowhere_negative(found):
+    return all(np.all(part >= 0) for part in (found.endmembers, found.abundances, found.changed_endmembers)
+               if part is not None)
+
+
+def test_cnnbtdvar_recovers_exact_nonnegative_data():
+    made, Z, blocks = exact()
+    found = cnnbtdvar(made, 3, 3)
+    assert relative(Z, found.cube()) < 1e-3 and nowhere_negative(found)
+    order = match(blocks.C, found.endmembers)
+    assert np.degrees(sad(blocks.C, found.endmembers[:, order])).max() < 0.1
+    assert np.degrees(sad(blocks.C_M, found.changed_endmembers[:, order])).max() < 0.1
+    assert found.changed_endmembers.shape == (4, 3) and found.variability.shape == made.msi.shape
+    assert np.allclose(np.tensordot(found.changed_endmembers, found.abundances, 1),
+                       np.tensordot(made.P3 @ found.endmembers, found.abundances, 1) + found.variability)
+
+
+def test_cnnbtdvar_stays_at_the_truth_and_cost_is_that_of_what_it_gives():
+    made, Z, blocks = exact()
+    found = cnnbtdvar(made, 3, 3, start=blocks, tolerance=0)
+    assert relative(Z, found.cube()) < 1e-8
+    noisy, _, _ = exact(noise=0.1)
+    found = cnnbtdvar(noisy, 3, 3, start=blocks)
+    S, C, C_M = found.abundances, found.endmembers, found.changed_endmembers
+    assert found.costs[-1] == pytest.approx(ll1.cost(noisy, S, C, C_M, 1.0), rel=1e-9)
+
+
+def test_cnnbtdvar_is_btdvar_where_nothing_is_negative():
+    made, _, blocks = exact(noise=0.02)
+    free = btdvar(made, 3, 3, start=blocks, iterations=300, tolerance=1e-9)
+    assert free.coefficients.min() > 0 or free.coefficients.max() < 0 or np.abs(
+        [np.mean(np.sign(S)) for S in free.coefficients]).min() > 0.99
+    bound = cnnbtdvar(made, 3, 3, start=blocks, iterations=300, tolerance=1e-9)
+    assert bound.costs[-1] == pytest.approx(free.costs[-1], rel=1e-4)
+    assert relative(free.cube(), bound.cube()) < 2e-3
+
+
+def test_constraints_bind_where_the_free_maps_are_negative():
+    Z, _, _ = natural()
+    made = observe(Z, noise=0.02)
+    free, bound, blind = btdvar(made, 4, 6), cnnbtdvar(made, 4, 6), cnnbtd(made, 4, 6)
+    assert free.coefficients.min() < -0.01
+    assert nowhere_negative(bound) and nowhere_negative(blind)
+    for found in (free, bound, blind):
+        assert snr(Z, found.cube()) > snr(Z, made.upsample(made.hsi)) + 3
+
+
+def test_maps_get_the_factors_of_the_best_sum_to_one():
+    made, _, _ = exact(noise=0.02)
+    S = cnnbtdvar(made, 3, 3).abundances.reshape(3, -1)
+    assert np.abs(S @ (S.sum(axis=0) - 1)).max() < 1e-5 * S.shape[1]
+    S = np.random.default_rng(0).random((3, 5, 7))
+    S /= S.sum(axis=0)
+    assert np.allclose(ll1.scales_to_one(S * np.array([2, 5, 0.1])[:, None, None]), [1 / 2, 1 / 5, 10], rtol=1e-6)
+    assert np.array_equal(ll1.scales_to_one(np.stack([np.ones((2, 2)), np.zeros((2, 2))])) > 0, [True, True])
+
+
+def test_cnnbtd_stays_at_the_truth_and_finds_it():
+    made, Z, blocks = exact(changed=False)
+    assert relative(Z, cnnbtd(made, 3, 3, start=blocks, tolerance=0).cube()) < 1e-8
+    found = cnnbtd(made, 3, 3, iterations=200)
+    assert relative(Z, found.cube()) < 0.02 and nowhere_negative(found)
+    assert found.costs[-1] == pytest.approx(ll1.cost(made, found.abundances, found.endmembers, made.P3 @
+                                                     found.endmembers, 1.0), rel=1e-6)
+
+
+def test_change_hurts_the_method_that_knows_none():
+    made, Z, _ = exact(noise=0.01)
+    assert snr(Z, cnnbtdvar(made, 3, 3).cube()) > snr(Z, cnnbtd(made, 3, 3, iterations=100).cube()) + 3
+
+
+SENTINEL_2 = ((433, 453), (458, 522), (543, 577), (650, 680), (698, 712), (733, 747), (773, 793), (785, 900),
+              (855, 875), (935, 955))
+PARCELS = np.stack([np.array([[1, 2, 3], [3, 1, 2], [2, 3, 1]]) == r for r in (1, 2, 3)])
+MIXED = np.array([[[5, 7, 6], [7, 3, 5], [3, 0, 0]], [[7, 5, 3], [0, 6, 0], [3, 5, 7]],
+                  [[0, 0, 3], [5, 3, 7], [6, 7, 5]]]) / 12
+
+
+def jasper(patterns, patch, seed=0):
+    """LL1, section VI-B: a pair, its scene, and the spectra C, C_M and maps S that made it."""
+    if not JASPER.exists():
+        pytest.skip("the spectra of Jasper Ridge are not here")
+    from scipy.io import loadmat
+    kept = np.setdiff1d(np.arange(224), np.r_[0:3, 107:112, 153:166, 219:224])[:BANDS]
+    wavelengths = 380 + (2500 - 380) / 223 * kept
+    C = loadmat(JASPER)["M"][:BANDS, [0, 2, 3]]   # tree, dirt, road
+    S = np.stack([np.kron(pattern, patch) for pattern in patterns])
+    changed = C * np.random.default_rng(seed).uniform(0.9, 1.1, C.shape)
+    inside = np.stack([(wavelengths >= low) & (wavelengths <= high) for low, high in SENTINEL_2])
+    P3 = inside / inside.sum(axis=1, keepdims=True)
+    at = centred(90, 3)
+    empty = Pair.of(np.zeros((BANDS, 30, 30)), np.zeros((10, 90, 90)), P3, at, at, Gaussian(1.746, 9))
+    Z = np.tensordot(C, S, 1)
+    made = replace(empty, hsi=empty.degrade(Z), msi=np.tensordot(P3 @ changed, S, 1))
+    return made, Z, C, P3 @ changed, S
+
+
+def bump():
+    x = np.arange(30) - 14.5
+    h = np.exp(-x ** 2 / 50)
+    return np.outer(h, h)
+
+
+def agreement(C, S, found):
+    order = match(C, found.endmembers)
+    maps = [np.corrcoef(S[r].ravel(), found.abundances[order[r]].ravel())[0, 1] for r in range(len(S))]
+    return np.degrees(sad(C, found.endmembers[:, order])).max(), min(maps)
+
+
+def test_first_synthetic_scene_of_section_6_b():
+    made, Z, C, C_M, S = jasper(PARCELS, np.ones((30, 30)))
+    found = cnnbtdvar(made, 3, 3)
+    angle, likeness = agreement(C, S, found)
+    assert angle < 0.1 and likeness > 0.999 and snr(Z, found.cube()) > 80
+    assert relative(C_M, found.changed_endmembers[:, match(C, found.endmembers)]) < 1e-3
+
+
+def test_second_synthetic_scene_from_spectra_that_are_ten_per_cent_off():
+    made, Z, C, _, S = jasper(MIXED, bump())
+    start = C * np.random.default_rng(5).uniform(0.9, 1.1, C.shape)
+    found = cnnbtdvar(made, 3, 3, start=start)
+    angle, likeness = agreement(C, S, found)
+    assert angle < 2 < np.degrees(sad(C, start)).max() and likeness > 0.98 and snr(Z, found.cube()) > 60
+
+
+@pytest.mark.parametrize("patterns, patch", [(PARCELS, np.ones((30, 30))), (MIXED, bump())], ids=["first", "second"])
+def test_neither_synthetic_scene_is_unique(patterns, patch):
+    """Maps of rank 3 in one space of 3 x 3 blocks may be mixed, whatever Theorem III.1 says of almost all others."""
+    made, _, C, C_M, S = jasper(patterns, patch)
+    assert ll1.not_unique(made, 3, 3) is None
+    T = np.eye(3)
+    T[0, 1] = 0.3   # the first spectrum in part within the second
+    S2, C2, C_M2 = np.tensordot(T, S, 1), C @ np.linalg.inv(T), C_M @ np.linalg.inv(T)
+    assert min(S2.min(), C2.min(), C_M2.min()) >= 0
+    assert np.linalg.matrix_rank(S2).max() == 3
+    assert ll1.cost(made, S2, C2, C_M2, 1.0) < 1e-20 * np.sum(made.msi ** 2)
+    assert np.degrees(sad(C, C2)).max() > 5
