@@ -323,7 +323,7 @@ class _Whole:
             self.names = _shared.numbered(endmembers.shape[1])
             if self._tool.abundances and self._job.wants(self._tool.abundances):
                 self._open("abundances", self._tool.abundances, len(A), self.names)
-        order = np.asarray(match(self._reference, endmembers)[0])
+        order = np.asarray(match(self._reference, endmembers))
         weight = A[order].reshape(len(A), -1)[:, valid.ravel() & tile.in_core].sum(axis=1) + 1e-12
         for key, spectra in (("endmembers", endmembers), ("changed", found.changed_endmembers)):
             if spectra is not None:
