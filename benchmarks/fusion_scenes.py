@@ -11,8 +11,9 @@ from scipy.io import loadmat
 
 from subpixel.algorithms.abundances.fcls import fcls
 from subpixel.algorithms.endmembers.vca import vca
-from subpixel.algorithms.fusion.degradation import Gaussian, centred
-from subpixel.algorithms.fusion.pair import Pair, scales
+from subpixel.algorithms.fusion.degradation import Gaussian
+from subpixel.algorithms.fusion.pair import scales
+from subpixel.algorithms.fusion.waldpair import wald_pair
 from subpixel.algorithms.pixels import moments
 from subpixel.algorithms.prepare.noise import regression_noise
 from subpixel.engine.sensors import read_responses, response_matrix
@@ -21,23 +22,10 @@ LANDSAT = ((450, 520), (520, 600), (630, 690), (760, 900), (1550, 1750), (2050, 
 SENTINEL = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
 
 
-def noisy(X, snr, rng):
-    """X (n, rows, cols) with white noise, `snr` dB below the whole image's energy."""
-    return X + np.sqrt(np.mean(X ** 2) / 10 ** (snr / 10)) * rng.standard_normal(X.shape)
-
-
 def denoised(Z):
     """Each band of Z (K, I, J) replaced by what the others say of it (LL1, section V-B)."""
     Y = Z.reshape(len(Z), -1)
     return regression_noise(moments(Y)).denoise(Y).reshape(Z.shape)
-
-
-def observed(Z, Z_M, P3, rows, columns, psf, boundary, snr, seed):
-    """The pair that sensors see of Z (K, I, J) on one date and of Z_M on the other; the HSI's noise is drawn first."""
-    rng = np.random.default_rng(seed)
-    blank = np.zeros((len(Z), len(rows), len(columns)))
-    pair = Pair.of(blank, np.tensordot(P3, Z_M, 1), P3, rows, columns, psf, boundary)
-    return replace(pair, hsi=noisy(pair.degrade(Z), snr, rng), msi=noisy(pair.msi, snr, rng))
 
 
 def indian_pines(sigma=1.746, size=9, seed=0, normalise=True, denoise=True, boundary="circular", snr=30):
@@ -61,8 +49,7 @@ def indian_pines(sigma=1.746, size=9, seed=0, normalise=True, denoise=True, boun
         Z = denoised(Z)
     inside = np.array([(wavelengths >= low) & (wavelengths <= high) for low, high in LANDSAT], dtype=np.float64)
     P3 = inside / inside.sum(axis=1, keepdims=True)
-    centres = 1.0 + 4 * np.arange(36)
-    return observed(Z, Z, P3, centres, centres, Gaussian(sigma, size), boundary, snr, seed), Z
+    return wald_pair(Z, P3, 4, Gaussian(sigma, size), 1, snr, seed, boundary), Z
 
 
 def potsdam(seed=0, ratio=4, snr=30, materials=4, change=0.3, swap=True, denoise=True):
@@ -97,9 +84,7 @@ def potsdam(seed=0, ratio=4, snr=30, materials=4, change=0.3, swap=True, denoise
     Z_M = np.maximum(Y + (M * factors) @ A_M - M @ A, 0).reshape(Z.shape)
     responses = {one.name.split()[0]: one for one in read_responses(folder / "sentinel2a_msi_srf.geojson")}
     P3, _ = response_matrix([responses[name] for name in SENTINEL], wavelengths)
-    rows, columns = (centred(size, ratio) for size in Z.shape[1:])
-    pair = observed(Z, Z_M, P3, rows, columns, Gaussian.of_width(ratio), "symmetric", snr, seed)
-    pair, s_H, s_M = pair.scaled()
+    pair, s_H, s_M = wald_pair(Z, P3, ratio, Gaussian.of_width(ratio), None, snr, seed, changed=Z_M).scaled()
     return pair, Z / s_H[:, None, None], np.tensordot(P3, Z_M - Z, 1) / s_M[:, None, None]
 
 
@@ -121,14 +106,11 @@ def paris(ratio=3, snr=None, seed=0):
     images = loadmat(SCENES / "paris" / "paris_data_hs_ms.mat")
     P3 = loadmat(SCENES / "paris" / "R_HysureParis.mat")["R"]
     Z, msi = (np.ascontiguousarray(images[name].transpose(2, 0, 1)) for name in ("HSim", "MSim"))
-    rows, columns = (centred(size, ratio) for size in Z.shape[1:])
-    pair = Pair.of(np.zeros((len(Z), len(rows), len(columns))), msi, P3, rows, columns, Gaussian.of_width(ratio))
-    hsi = pair.degrade(Z)
-    hsi = hsi if snr is None else noisy(hsi, snr, np.random.default_rng(seed))
-    wanted, seen = np.tensordot(P3, hsi, 1), pair.degrade(msi)
+    pair = wald_pair(Z, P3, ratio, Gaussian.of_width(ratio), None, snr, seed)
+    wanted, seen = np.tensordot(P3, pair.hsi, 1), pair.degrade(msi)
     gain = wanted.std(axis=(1, 2)) / seen.std(axis=(1, 2))
     offset = wanted.mean(axis=(1, 2)) - gain * seen.mean(axis=(1, 2))
-    pair, s_H, _ = replace(pair, hsi=hsi, msi=gain[:, None, None] * msi + offset[:, None, None]).scaled()
+    pair, s_H, _ = replace(pair, msi=gain[:, None, None] * msi + offset[:, None, None]).scaled()
     return pair, Z / s_H[:, None, None]
 
 
