@@ -49,10 +49,10 @@ def btdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, trials
     References
     ----------
     Prevost, Borsoi, Usevich, Brie, Bermudez and Richard, Hyperspectral super-resolution accounting for spectral
-    variability: LL1-based recovery and blind unmixing, 2021 (HAL hal-03158076),
-    Algorithm 1, eq. 16 and appendix A. Departures: c_r and c_M,r are divided by one factor, which the map takes up (the
-    printed step divides each by its own norm, which changes the scene); A_r is made orthonormal in each sweep, which
-    changes no map; a tolerance; the trials, see `ll1.start`.
+    variability: LL1-based recovery and blind unmixing, 2021 (HAL hal-03158076), Algorithm 1, eq. 16 and appendix A.
+    Departures: c_r and c_M,r are divided by one factor, which the map takes up (the printed step divides each by its
+    own norm, which changes the scene); A_r is made orthonormal in each sweep, which changes no map; a tolerance; the
+    trials, see `ll1.start`.
     """
     ll1.check(pair, R, L)
     blocks = ll1.start(pair, R, L, balance, trials, seed) if start is None else start.balanced()

@@ -199,16 +199,18 @@ def start(pair, R, L, balance=BALANCE, trials=TRIALS, seed=0):
     Blocks to start from, the best of some trials: BTDRec, Algorithm 3 of LL1.
 
     A trial decomposes the MSI alone, and gets both kinds of spectra by least squares. It works on the MSI compressed
-    to its leading row and column directions, LR of each at most, which hold all of an image of this model. Every other
-    trial begins with generalised eigenvectors (Theorem 4.1 of De Lathauwer 2008) of two random mixtures of the MSI's
-    bands: those of G_1' v = w G_2' v belong to R materials by L, and V^-T and G_1' V are A and B up to a change of
-    base within each material. They are told apart by the spectra that they get by least squares, in groups of L. The
-    other trials begin with random factors; so do all where the MSI does not have LR directions along both axes or no
-    two bands, for which there are no such eigenvectors. `STEPS` steps of alternating least squares on the MSI follow.
-    The `KEPT` of the least total cost go on to `SWEEPS` sweeps of the coupled problem, and the best of those is given.
+    to its leading row and column directions, LR of each at most, which hold all of an image of this model. Every fifth
+    trial, from the first, begins with generalised eigenvectors (Theorem 4.1 of De Lathauwer 2008) of two random
+    mixtures of the MSI's bands: those of G_1' v = w G_2' v belong to R materials by L, and V^-T and G_1' V are A and B
+    up to a change of base within each material. They are told apart by the spectra that they get by least squares, in
+    groups of L. The other trials begin with random factors; so do all where the MSI does not have LR directions along
+    both axes or no two bands, for which there are no such eigenvectors. `STEPS` steps of alternating least squares on
+    the MSI follow. The `KEPT` of the least total cost go on to `SWEEPS` sweeps of the coupled problem, and the best of
+    those is given.
 
     Departures: the paper's trials are all by eigenvectors (its published program's are random), and all run to their
-    end. What one trial's eigenvectors give with noise is often worse than random factors; together they are cheap.
+    end. Without noise eigenvectors give the exact decomposition of data of this model; with noise they are no better
+    than random factors after a few steps.
 
     References
     ----------
@@ -228,12 +230,11 @@ def start(pair, R, L, balance=BALANCE, trials=TRIALS, seed=0):
         candidates.append((cost(pair, S, C, C_M, balance), Blocks(A, B, C, C_M).balanced()))
     candidates.sort(key=lambda candidate: candidate[0])
     best = []
-    for value, blocks in candidates[:KEPT]:
-        begun = blocks
+    for _, begun in candidates[:KEPT]:
         for _ in range(SWEEPS):
             begun = sweep(pair, begun, balance)
-        best.append((cost(pair, begun.maps(), begun.C, begun.C_M, balance), value, begun))
-    return min(best, key=lambda candidate: candidate[0])[2]
+        best.append((cost(pair, begun.maps(), begun.C, begun.C_M, balance), begun))
+    return min(best, key=lambda candidate: candidate[0])[1]
 
 
 def from_materials(pair, R, L, materials=None, seed=0, restarts=TRIALS):
