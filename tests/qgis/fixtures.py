@@ -159,6 +159,8 @@ def make(folder):
     return {
         **pair(folder),
         "scene": raster(folder / "scene.tif", cube, wavelengths=WAVELENGTHS),
+        "fused": raster(folder / "fused.tif", np.where(cube == NODATA, NODATA, np.rint(cube * 1.02 + 3)),
+                        wavelengths=WAVELENGTHS),
         "abundances": raster(folder / "abundances.tif", A, gdal.GDT_Float32, -9999, NAMES),
         "endmembers": spectra(folder / "endmembers.gpkg", signatures() * 10000, NAMES),
         "bundle": bundle(folder / "bundle.gpkg"),
