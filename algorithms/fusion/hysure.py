@@ -4,7 +4,7 @@ import numpy as np
 
 from .pair import Fused
 from .splitting import Data, Splitting, VectorTotalVariation
-from .start import endmembers
+from .start import endmembers, spanning
 
 RANK = 10              # of the subspace in the authors' demonstrations; 30 in their comparisons
 SMOOTHNESS = 5e-4      # lambda_phi
@@ -63,7 +63,7 @@ def hysure(pair, rank=RANK, start=None, smoothness=SMOOTHNESS, balance=BALANCE, 
     """
     if smoothness < 0 or not balance > 0:
         raise ValueError(f"the weights are {smoothness} and {balance}; they must be 0 or more, and above 0")
-    E = endmembers(pair, rank, start, seed, RESTARTS)
+    E = endmembers(pair, rank, start, seed, RESTARTS, spanning)
     data = Data(pair, E, pair.P3 @ E, balance)
     X = np.tensordot(np.linalg.pinv(E), pair.upsample(pair.hsi), 1)
     state = Splitting([VectorTotalVariation(smoothness, X.shape[1:])], X)

@@ -225,11 +225,8 @@ class Setting:
         self.start = self._materials(tool, job) if tool.from_materials else None
 
     def _materials(self, tool, job):
-        import numpy as np
-
-        from ...algorithms.endmembers.vca import vca
-        Y = self.hsi_sample / self.s_H[:, None]
-        return np.maximum(vca(Y, job.value(tool.count), np.random.default_rng(job.value(tool.seed)), restarts=20).E, 0)
+        from ...algorithms.fusion.start import explaining
+        return explaining(self.hsi_sample / self.s_H[:, None], job.value(tool.count), job.value(tool.seed))
 
     def pair(self, tile):
         """A tile's pair in the scale of the methods, and which fused and HSI pixels are valid; None without data."""
