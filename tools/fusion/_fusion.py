@@ -9,7 +9,8 @@ from .. import _shared
 from . import _pairs
 
 LOW_RANK_SIDE = 256   # pixels of a tile's side, at most, that few terms of low rank can describe
-ROWS = 256            # rows of the fused image that are made and written at once
+ROWS = 256            # rows of the fused image that are written at once, as many as a block of the file has
+FEW = 32              # and that are made at once
 SHOWN = 600           # pixels of a picture's longer side in the report
 
 COUNT = replace(_shared.COUNT, within_bands_of="HSI", help="How many materials (R) the scene is made of: at least 2, "
@@ -145,7 +146,7 @@ class FusionTool(Tool):
         made = paired.tiles(side)
         largest = max(tile.window.width * tile.window.height for tile in made)
         strip = max(tile.window.height for tile in made) * paired.width if len(made) > 1 else 0
-        need(largest * each + strip * blended + ROWS * paired.width * paired.hsi.L * 8,
+        need(largest * each + (strip + 2 * ROWS * paired.width) * blended,
              "Use smaller tiles (TILE) or fewer bands.")
         if len(made) > 1:
             job.say("{width} by {height} pixels are fused in {count} tiles, which overlap by {overlap} pixels.",
@@ -274,18 +275,17 @@ class _Whole:
         self._msi_squares, self._msi_seen, self._sum = np.zeros(K_M), 0, np.zeros(K)
         self._change, self._change_squares = np.zeros(K_M), np.zeros(K_M)
         self._spectra, self._reference = {}, None
-        self._layers = {"fused": _Strip(paired, K)}
-        self._writers = {"fused": stack.enter_context(job.raster(
-            tool.fused, paired, paired.hsi.band_names, wavelengths=paired.hsi.wavelengths, fwhm=paired.hsi.fwhm))}
-        self._stack = stack
+        self._layers, self._stack = {}, stack
+        self._open("fused", tool.fused, K, paired.hsi.band_names, wavelengths=paired.hsi.wavelengths,
+                   fwhm=paired.hsi.fwhm)
         if tool.variability and job.wants(tool.variability):
             names = [band.name for band in setting.responses]
             self._open("variability", tool.variability, K_M, names,
                        wavelengths=np.array([band.centre for band in setting.responses]))
 
     def _open(self, key, output, count, names, **options):
-        self._layers[key] = _Strip(self._paired, count)
-        self._writers[key] = self._stack.enter_context(self._job.raster(output, self._paired, names, **options))
+        writer = self._stack.enter_context(self._job.raster(output, self._paired, names, **options))
+        self._layers[key] = _Strip(self._paired, count, writer)
 
     def skip(self, tile):
         """A tile without data."""
@@ -354,8 +354,8 @@ class _Whole:
         self._sum += found.basis @ found.coefficients[:, core].sum(axis=1)
 
     def _flush(self, row):
-        for key, layer in self._layers.items():
-            layer.flush(row, self._writers[key])
+        for layer in self._layers.values():
+            layer.flush(row)
 
     def finish(self):
         import numpy as np
@@ -396,19 +396,28 @@ class _Strip:
     The first tile that reaches a pixel's row brings it in; a row is written when no later tile can reach it.
     """
 
-    def __init__(self, paired, count):
-        self._paired, self._count, self._top = paired, count, 0
+    def __init__(self, paired, count, writer):
+        self._paired, self._count, self._writer, self._top = paired, count, writer, 0
         self._values = self._weights = self._valid = None
 
     def add(self, tile, part, valid):
-        """Blend in `part(rows)` (count, n, m) of a tile."""
+        """Blend in `part(rows)` (count, n, m) of a tile; one that is the whole image is written as it is."""
         import numpy as np
         window = tile.window
+        if (window.height, window.width) == (self._paired.height, self._paired.width):
+            for first in range(0, window.height, ROWS):
+                rows = range(first, min(first + ROWS, window.height))
+                values = np.empty((self._count, len(rows), window.width), np.float32)
+                for start in range(0, len(rows), FEW):
+                    values[:, start:start + FEW] = part(slice(rows[start], min(rows[start] + FEW, rows.stop)))
+                self._write(first, values, valid[rows.start:rows.stop])
+            self._top = window.height
+            return
         self._reach(window.row_off + window.height)
         weights = tile.weights.reshape(window.height, window.width).astype(np.float32)
         cols = slice(window.col_off, window.col_off + window.width)
-        for first in range(0, window.height, ROWS):
-            rows = slice(first, min(first + ROWS, window.height))
+        for first in range(0, window.height, FEW):
+            rows = slice(first, min(first + FEW, window.height))
             here = slice(window.row_off + rows.start - self._top, window.row_off + rows.stop - self._top)
             self._values[:, here, cols] += np.asarray(part(rows), dtype=np.float32) * weights[rows]
             self._weights[here, cols] += weights[rows]
@@ -428,24 +437,27 @@ class _Strip:
                           zip((self._values, self._weights, self._valid), fresh))
         self._values, self._weights, self._valid = fresh
 
-    def flush(self, row, writer):
+    def flush(self, row):
         """Write the rows above `row`, and forget them."""
         import numpy as np
-        from rasterio.windows import Window
         if row <= self._top:
             return
         self._reach(row)
         for first in range(self._top, row, ROWS):
-            last = min(first + ROWS, row)
-            part = slice(first - self._top, last - self._top)
-            weights, valid = self._weights[part], self._valid[part]
-            values = self._values[:, part] / np.where(weights > 0, weights, 1)
-            writer.write(Window(0, first, self._paired.width, last - first), values.reshape(self._count, -1)[
-                :, valid.ravel()], valid.ravel())
+            part = slice(first - self._top, min(first + ROWS, row) - self._top)
+            weights = self._weights[part]
+            self._write(first, self._values[:, part] / np.where(weights > 0, weights, 1), self._valid[part])
         done = row - self._top
         self._values, self._weights, self._valid = (
             self._values[:, done:].copy(), self._weights[done:].copy(), self._valid[done:].copy())
         self._top = row
+
+    def _write(self, first, values, valid):
+        from rasterio.windows import Window
+        valid = valid.ravel()
+        values = values.reshape(self._count, -1)
+        self._writer.write(Window(0, first, self._paired.width, valid.size // self._paired.width),
+                           values if valid.all() else values[:, valid], valid)
 
 
 def np_square_sum(values):

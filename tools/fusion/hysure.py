@@ -34,11 +34,12 @@ class SubspaceTotalVariation(_fusion.FusionTool):
                           "mean square, and have stopped moving, 0 to 1. Default 0.0001.")
     seed = _shared.SEED
     example = {**_fusion.FusionTool.example, "COUNT": 3, "ITERATIONS": 20}
-    from_materials, numbers = True, 150
+    numbers = 150
 
     def method(self, job):
         from functools import partial
 
         from ...algorithms.fusion.hysure import hysure
-        return partial(hysure, smoothness=job.value(self.smoothness), balance=job.value(self.balance),
+        return partial(hysure, rank=job.value(self.count), seed=job.value(self.seed),
+                       smoothness=job.value(self.smoothness), balance=job.value(self.balance),
                        iterations=job.value(self.iterations), tolerance=job.value(self.tolerance))
