@@ -65,7 +65,7 @@ def hysure(pair, rank=RANK, start=None, smoothness=SMOOTHNESS, balance=BALANCE, 
         raise ValueError(f"the weights are {smoothness} and {balance}; they must be 0 or more, and above 0")
     E = endmembers(pair, rank, start, seed, RESTARTS, spanning)
     data = Data(pair, E, pair.P3 @ E, balance)
-    X = np.tensordot(np.linalg.pinv(E), pair.upsample(pair.hsi), 1)
+    X = pair.upsample(np.tensordot(np.linalg.pinv(E), pair.hsi, 1))
     state = Splitting([VectorTotalVariation(smoothness, X.shape[1:])], X)
     costs, converged = [data.cost(X) + state.cost()], False
     while len(costs) <= iterations and not converged:
