@@ -23,6 +23,11 @@ class Gaussian:
     def weights(self, distance):
         return np.exp(-0.5 * (distance / self.sigma) ** 2) * (np.abs(distance) < self.size / 2)
 
+    @property
+    def width(self):
+        """Full width at half maximum, in fine pixels."""
+        return self.sigma * FWHM
+
     @classmethod
     def printed(cls, size):
         return cls(size * np.sqrt(2 * np.log(2)) / 4, size)
@@ -42,6 +47,11 @@ class Box:
 
     def weights(self, distance):
         return np.clip(self.size / 2 + 0.5 - np.abs(distance), 0, min(self.size, 1))
+
+    @property
+    def width(self):
+        """Side of the square, in fine pixels."""
+        return self.size
 
 
 def centred(size, ratio):

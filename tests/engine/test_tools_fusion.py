@@ -182,3 +182,36 @@ def test_too_much_masked_is_refused(fused):
     msi[:, :30] = NODATA
     with pytest.raises(UserError, match="31 % of the ground"):
         fused(hsi, msi)
+
+
+def test_fusepair_corrects_a_shift(fused):
+    Z = scene()
+    P = [degradation(size, centred(size, 4) + shift, Gaussian.of_width(1.3 * 4)) for size, shift in
+         zip((96, 128), (1.2, -0.7))]
+    hsi, msi = both(*P, Z), pair(Z)[1]
+    result, found, said = fused(hsi, msi, "fusepair", COUNT=4)
+    numbers = result["numbers"]
+    assert (numbers["SHIFTDOWN"], numbers["SHIFTACROSS"]) == pytest.approx((1.2, -0.7), abs=0.1)
+    assert numbers["WIDTH"] == pytest.approx(1.3, rel=0.1) and numbers["CHANGED"] < 0.02
+    assert any("that is corrected" in words for words in said) and any("by HySure" in words for words in said)
+    _, kept, said = fused(hsi, msi, "fusepair", COUNT=4, REGISTER=False)
+    assert any("that is not corrected" in words for words in said)
+    assert snr(Z, found) > 35 and snr(Z, found) > snr(Z, kept) + 3
+
+
+def test_fusepair_takes_a_method_with_change_where_there_is_one(fused):
+    Z = scene()
+    hsi, msi = pair(Z)
+    changed = msi * np.linspace(0.6, 1.5, 6)[:, None, None]
+    result, found, said = fused(hsi, changed, "fusepair", COUNT=4)
+    assert result["numbers"]["CHANGED"] > 0.2 and any("by CNN-BTD-Var" in words for words in said)
+    _, blind, said = fused(hsi, changed, "fusepair", COUNT=4, CHANGE="no")
+    assert any("by HySure" in words for words in said)
+    assert snr(Z, found) > snr(Z, blind) + 6
+
+
+def test_a_pair_of_different_ground_is_warned_of(fused):
+    hsi, _ = pair(scene(seed=0))
+    _, msi = pair(scene(seed=1))
+    _, _, said = fused(hsi, msi, "fusepair", COUNT=3)
+    assert any("hardly show the same" in words for words in said)

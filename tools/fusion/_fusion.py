@@ -90,6 +90,14 @@ class FusionTool(Tool):
         """Iterations at most, for the progress."""
         return next((job.value(parameter) for parameter in self.parameters() if parameter.name == "ITERATIONS"), 1)
 
+    def prepared(self, job, paired, P3):
+        """The paired scenes as they are to be fused, and the point spread function along rows and columns."""
+        return paired, _pairs.psf_of(job, paired.hsi, paired, self.psf, self.psf_width)
+
+    def materials(self, job):
+        """How many materials to look for before the run, where the tool starts from them."""
+        return job.value(self.count)
+
     def check(self, job, pair):
         """Say or refuse what can be seen before the run; `pair` is the first tile's."""
 
@@ -101,7 +109,8 @@ class FusionTool(Tool):
         hsi, msi = job.scene(self.hsi), job.scene(self.msi)
         responses, P3 = _pairs.response_of(job, hsi, msi, self.srf, self.srf_table)
         paired = pair_up(hsi, msi, job.say, job.warn)
-        setting = Setting(self, job, paired, P3, responses)
+        paired, psfs = self.prepared(job, paired, P3)
+        setting = Setting(self, job, paired, P3, responses, psfs)
         tiles = self._tiles(job, paired, setting)
         with contextlib.ExitStack() as stack:
             whole = _Whole(self, job, paired, setting, stack)
@@ -208,7 +217,7 @@ class FusionTool(Tool):
 class Setting:
     """What the tiles of a run share: scales, units, response, blur, and the materials to start from."""
 
-    def __init__(self, tool, job, paired, P3, responses):
+    def __init__(self, tool, job, paired, P3, responses, psfs):
         import numpy as np
 
         from ...algorithms.fusion.pair import scales
@@ -221,13 +230,12 @@ class Setting:
         else:
             level = scales(self.hsi_sample).max()
             self.s_H, self.s_M = np.full(paired.hsi.L, level), np.full(paired.msi.L, level)
-        self.P3 = P3
-        self._psfs = _pairs.psf_of(job, paired.hsi, paired, tool.psf, tool.psf_width)
+        self.P3, self._psfs = P3, psfs
         self.start = self._materials(tool, job) if tool.from_materials else None
 
     def _materials(self, tool, job):
         from ...algorithms.fusion.start import explaining
-        return explaining(self.hsi_sample / self.s_H[:, None], job.value(tool.count), job.value(tool.seed))
+        return explaining(self.hsi_sample / self.s_H[:, None], tool.materials(job), job.value(tool.seed))
 
     def pair(self, tile):
         """A tile's pair in the scale of the methods, and which fused and HSI pixels are valid; None without data."""

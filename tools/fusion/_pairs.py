@@ -5,6 +5,7 @@ from .. import _shared
 
 UNITS = 5.0    # times as bright as the other that an image is taken to be in another unit
 GAIN = 1.1     # times as bright that is worth a word
+SIDE = 200    # HSI pixels of the part in the middle that blur and response are estimated from, along each axis
 SIGMA, SIZE = "SUBPIXEL_PSF_SIGMA", "SUBPIXEL_PSF_SIZE"   # tags of an HSI that `waldpair` made, in MSI pixels
 
 HSI = RasterInput("HSI", "Hyperspectral image", help="Raster with many bands and their wavelengths, such as EnMAP, "
@@ -95,14 +96,16 @@ def psf_of(job, hsi, paired, psf, width):
     return tuple(make(given * ratio) for ratio in paired.ratio)
 
 
-def unit_of(job, P3, hsi_sample, msi_sample):
-    """What to divide the MSI by so that both images are in one unit: 1, or a power of ten."""
+def unit_of(job, P3, hsi_sample, msi_sample, quiet=False):
+    """What to divide the MSI by so that both images are in one unit: 1, or a power of ten. Said unless `quiet`."""
     import numpy as np
     with np.errstate(divide="ignore", invalid="ignore"):
         times = float(np.median(msi_sample.mean(axis=1) / (P3 @ hsi_sample.mean(axis=1))))
     if not np.isfinite(times) or times <= 0:
         return 1.0
     unit = 10.0 ** round(np.log10(times)) if not 1 / UNITS < times < UNITS else 1.0
+    if quiet:
+        return unit
     if unit != 1:
         job.warn("The multispectral image is about {times} times as bright as the hyperspectral one: it is taken to "
                  "be in another unit and divided by {unit}.", times=f"{times:.3g}", unit=f"{unit:g}")
@@ -110,3 +113,23 @@ def unit_of(job, P3, hsi_sample, msi_sample):
         job.say("The multispectral image is {times} times as bright as the hyperspectral one would be in its bands.",
                 times=f"{times:.2f}")
     return unit
+
+
+def middle(paired):
+    """The middle of both images, filled where masked, and the centres of the HSI's pixels there on the MSI's."""
+    import numpy as np
+    from rasterio.windows import Window
+
+    from ...engine.pairing import fill
+    paired.survey  # noqa: B018 - refuses a scene with too much masked
+    parts, firsts, lasts = [], [], []
+    for centres, ratio, size in ((paired.rows, paired.ratio[0], paired.height),
+                                 (paired.columns, paired.ratio[1], paired.width)):
+        start = max(0, (len(centres) - SIDE) // 2)
+        part = slice(start, min(start + SIDE, len(centres)))
+        parts.append(part)
+        firsts.append(max(0, int(np.floor(centres[part.start] - ratio))))
+        lasts.append(min(size, int(np.ceil(centres[part.stop - 1] + ratio)) + 1))
+    coarse = fill(*paired.read_hsi(*parts))
+    fine = fill(*paired.read_msi(Window(firsts[1], firsts[0], lasts[1] - firsts[1], lasts[0] - firsts[0])))
+    return coarse, fine, paired.rows[parts[0]] - firsts[0], paired.columns[parts[1]] - firsts[1]

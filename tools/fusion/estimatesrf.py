@@ -4,7 +4,6 @@ from ...engine.declare import FileOutput, Group, NumberOutput, Real, Tool
 from .. import _shared
 from . import _pairs
 
-SIDE = 200     # HSI pixels of the part in the middle that is looked at, at most, along each axis
 POOR = 0.5     # misfit of the blur from which the two images hardly show the same
 
 
@@ -57,7 +56,7 @@ class EstimateResponse(Tool):
         if hsi.wavelengths is None:
             raise UserError("{path} has no wavelengths to give responses at. Add them to its metadata.", path=hsi.path)
         paired = pair_up(hsi, msi, job.say, job.warn)
-        coarse, fine, rows, columns = self._middle(paired)
+        coarse, fine, rows, columns = _pairs.middle(paired)
         job.progress(1, 4)
         R = estimate_response(coarse, fine, rows, columns, hsi.wavelengths, job.value(self.roughness))
         if not R.any(axis=1).all():
@@ -72,24 +71,6 @@ class EstimateResponse(Tool):
         write_spectra(job.path(self.table), spectra, "csv")
         self._report(job, spectra, R, blur, hsi)
         job.progress(1, 1)
-
-    def _middle(self, paired):
-        """The middle of both images, filled where masked, and the centres of the HSI's pixels on the MSI's."""
-        import numpy as np
-        from rasterio.windows import Window
-
-        from ...engine.pairing import fill
-        paired.survey  # noqa: B018 - refuses a scene with too much masked
-        rows, cols = (slice(max(0, (n - SIDE) // 2), max(0, (n - SIDE) // 2) + min(n, SIDE))
-                      for n in (paired.hsi_rows, paired.hsi_cols))
-        first = [max(0, int(np.floor(centres[part.start] - ratio))) for centres, part, ratio in
-                 ((paired.rows, rows, paired.ratio[0]), (paired.columns, cols, paired.ratio[1]))]
-        last = [min(size, int(np.ceil(centres[part.stop - 1] + ratio)) + 1) for centres, part, ratio, size in
-                ((paired.rows, rows, paired.ratio[0], paired.height),
-                 (paired.columns, cols, paired.ratio[1], paired.width))]
-        coarse = fill(*paired.read_hsi(rows, cols))
-        fine = fill(*paired.read_msi(Window(first[1], first[0], last[1] - first[1], last[0] - first[0])))
-        return coarse, fine, paired.rows[rows] - first[0], paired.columns[cols] - first[1]
 
     def _densities(self, R, wavelengths, fwhm):
         """Responses (K, K_M) at the bands' centres from weights of bands: divided by what each stands for."""
