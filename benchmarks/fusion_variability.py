@@ -38,7 +38,7 @@ def measured(kind, names=NAMES, seeds=SEEDS):
         for name, label, fused, cube, seconds in results(pair, SETTINGS, RUNS, names):
             seen = None if fused is None else fused.variability
             figure = {**figures(Z, cube, 4), "time (s)": round(seconds, 3)}
-            if seen is not None and change.any():
+            if seen is not None and kind != "nothing":
                 figure.update({f"variability: {key}": value for key, value in figures(change, seen, 4).items()
                                if key in FIGURES})
             found.setdefault((name, label), []).append(figure)
