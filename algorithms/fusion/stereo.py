@@ -104,14 +104,14 @@ def tenrec(pair, rank, seed=0):
 
 def default_rank(pair):
     """50, LL1's for Indian Pines, or what a smaller pair determines."""
-    return min(RANK, _largest(pair))
+    return min(RANK, largest(pair))
 
 
 def check(pair, rank):
     """Raise ValueError for a rank that leaves a factor undetermined."""
-    if not 1 <= rank <= _largest(pair):
+    if not 1 <= rank <= largest(pair):
         pixels = pair.hsi[0].size
-        raise ValueError(f"{rank} terms are asked for, but only from 1 to {_largest(pair)} can be determined: no more "
+        raise ValueError(f"{rank} terms are asked for, but only from 1 to {largest(pair)} can be determined: no more "
                          f"than the hyperspectral image has pixels ({pixels}), nor than the multispectral image's size "
                          f"allows ({largest_rank(pair.msi.shape)}); lower the rank")
 
@@ -129,7 +129,8 @@ def eigen_dense(P):
     return np.maximum(values, 0), vectors
 
 
-def _largest(pair):
+def largest(pair):
+    """The largest rank that both images determine: see `check`."""
     return min(pair.hsi[0].size, largest_rank(pair.msi.shape))
 
 
