@@ -8,13 +8,14 @@ from .pair import Fused
 TOLERANCE = 1e-4
 
 
-def btdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, trials=ll1.TRIALS, seed=0, start=None,
-           tolerance=TOLERANCE, callback=None):
+def btdvar(pair, R, L, *, balance=ll1.BALANCE, prior=ll1.PRIOR, iterations=ll1.ITERATIONS, trials=ll1.TRIALS, seed=0,
+           start=None, tolerance=TOLERANCE, callback=None):
     """
     Fusion where the materials' spectra changed between both dates: R maps of rank L, with two spectra each.
 
-    min |Y_H - sum_r (P1 A_r)(P2 B_r)' o c_r|^2 + balance |Y_M - sum_r A_r B_r' o c_M,r|^2 over A, B, C and C_M. The
-    scene is sum A_r B_r' o c_r, the change in the MSI's bands sum A_r B_r' o (c_M,r - P3 c_r).
+    min |Y_H - sum_r (P1 A_r)(P2 B_r)' o c_r|^2 + balance |Y_M - sum_r A_r B_r' o c_M,r|^2 + prior |Z - mu|^2 over A, B,
+    C and C_M, with the interpolated HSI mu. The scene Z is sum A_r B_r' o c_r, the change in the MSI's bands
+    sum A_r B_r' o (c_M,r - P3 c_r).
 
     Parameters
     ----------
@@ -24,6 +25,9 @@ def btdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, trials
         Materials, and the rank of each one's map. `ll1.not_unique` says for which the solution may not be unique.
     balance : float
         lambda, weight of the MSI's squared misfit.
+    prior : float
+        Weight of the interpolated HSI, as in `fuse`; 0 is the published problem. It is lowered, sweep by sweep, where
+        both images fit too well for it, see `ll1.believed`.
     iterations : int
         Sweeps over A, B, C, C_M.
     trials, seed : int
@@ -38,8 +42,8 @@ def btdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, trials
     Returns
     -------
     Fused
-        With `variability`. The cost never increases. Spectra and maps are determined up to a factor of either sign, so
-        that none are given as materials; see `cnnbtdvar` for those.
+        With `variability`. The costs hold the prior's part, and never increase. Spectra and maps are determined up to a
+        factor of either sign, so that none are given as materials; see `cnnbtdvar` for those.
 
     Raises
     ------
@@ -50,17 +54,19 @@ def btdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, trials
     ----------
     Prevost, Borsoi, Usevich, Brie, Bermudez and Richard, Hyperspectral super-resolution accounting for spectral
     variability: LL1-based recovery and blind unmixing, 2021 (HAL hal-03158076), Algorithm 1, eq. 16 and appendix A.
-    Departures: c_r and c_M,r are divided by one factor, which the map takes up (the printed step divides each by its
-    own norm, which changes the scene); A_r is made orthonormal in each sweep, which changes no map; a tolerance; the
-    trials, see `ll1.start`.
+    Departures: the prior; c_r and c_M,r are divided by one factor, which the map takes up (the printed step divides
+    each by its own norm, which changes the scene); A_r is made orthonormal in each sweep, which changes no map; a
+    tolerance; the trials, see `ll1.start`.
     """
     ll1.check(pair, R, L)
     blocks = ll1.start(pair, R, L, balance, trials, seed) if start is None else start.balanced()
-    costs, converged = [ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance)], False
+    prior = ll1.believed(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior)
+    costs, converged = [ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior)], False
     stop = callback and callback(0, costs[0])
     while not stop and not converged and len(costs) <= iterations:
-        blocks = ll1.sweep(pair, blocks, balance)
-        costs.append(ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance))
+        prior = ll1.believed(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior)
+        blocks = ll1.sweep(pair, blocks, balance, prior)
+        costs.append(ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior))
         converged = costs[-2] - costs[-1] <= tolerance * costs[-2]
         stop = callback and callback(len(costs) - 1, costs[-1])
     S = blocks.maps()

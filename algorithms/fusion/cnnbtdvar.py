@@ -11,17 +11,17 @@ PENALTY = 0.1      # of the distance of maps and factors, in units of what the M
 TOLERANCE = 1e-4
 
 
-def cnnbtdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, penalty=PENALTY, trials=ll1.TRIALS,
-              seed=0, start=None, tolerance=TOLERANCE, callback=None):
+def cnnbtdvar(pair, R, L, *, balance=ll1.BALANCE, prior=ll1.PRIOR, iterations=ll1.ITERATIONS, penalty=PENALTY,
+              trials=ll1.TRIALS, seed=0, start=None, tolerance=TOLERANCE, callback=None):
     """
     Fusion and unmixing where the materials' spectra changed: R nonnegative maps of about rank L, two spectra each.
 
-    min |Y_H - sum_r P1 S_r P2' o c_r|^2 + balance |Y_M - sum_r S_r o c_M,r|^2 over S_r = A_r B_r' >= 0, C >= 0 and
-    C_M >= 0.
+    min |Y_H - sum_r P1 S_r P2' o c_r|^2 + balance |Y_M - sum_r S_r o c_M,r|^2 + prior |Z - mu|^2 over
+    S_r = A_r B_r' >= 0, C >= 0 and C_M >= 0, with the scene Z = sum S_r o c_r and the interpolated HSI mu.
 
     Parameters
     ----------
-    pair, R, L, balance, seed, tolerance, callback
+    pair, R, L, balance, prior, seed, tolerance, callback
         As in `btdvar`.
     iterations : int
         Of A, B, S, C, C_M.
@@ -58,26 +58,28 @@ def cnnbtdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, pen
 
     References
     ----------
-    Prevost et al., 2021 (see `btdvar`), Algorithm 2, eqs. 17-18 and appendix B. Departures: the penalty in A and B;
-    exact nonnegative least squares for C and C_M in place of five steps of ADMM; one factor for c_r and c_M,r (see
-    `btdvar`); a start from materials besides BTDRec.
+    Prevost et al., 2021 (see `btdvar`), Algorithm 2, eqs. 17-18 and appendix B. Departures: the prior; the penalty in
+    A and B; exact nonnegative least squares for C and C_M in place of five steps of ADMM; one factor for c_r and c_M,r
+    (see `btdvar`); a start from materials besides BTDRec.
     """
     ll1.check(pair, R, L)
     if not penalty > 0:
         raise ValueError(f"the penalty is {penalty}; it must be above 0")
-    blocks = _start(pair, R, L, balance, trials, seed, start)
+    blocks = _start(pair, R, L, balance, prior, trials, seed, start)
     blocks, S = blocks.nonnegative(pair)
     U = np.zeros_like(S)
-    costs, converged = [ll1.cost(pair, S, blocks.C, blocks.C_M, balance)], False
+    prior = ll1.believed(pair, S, blocks.C, blocks.C_M, balance, prior)
+    costs, converged = [ll1.cost(pair, S, blocks.C, blocks.C_M, balance, prior)], False
     stop = callback and callback(0, costs[0])
     while not stop and not converged and len(costs) <= iterations:
+        prior = ll1.believed(pair, S, blocks.C, blocks.C_M, balance, prior)
         weight = penalty * balance * np.mean(np.sum(blocks.C_M ** 2, axis=0))
-        blocks = ll1.factors(pair, blocks, balance, S - U, weight)
+        blocks = ll1.factors(pair, blocks, balance, prior, S - U, weight)
         low_rank = blocks.maps()
         S = np.maximum(low_rank + U, 0)
         U += low_rank - S
-        blocks, S, U = _balanced(pair, blocks, S, U)
-        costs.append(ll1.cost(pair, S, blocks.C, blocks.C_M, balance))
+        blocks, S, U = _balanced(pair, blocks, S, U, prior)
+        costs.append(ll1.cost(pair, S, blocks.C, blocks.C_M, balance, prior))
         converged = abs(costs[-2] - costs[-1]) <= tolerance * costs[-2]
         stop = callback and callback(len(costs) - 1, costs[-1])
     t = ll1.scales_to_one(S)
@@ -85,7 +87,7 @@ def cnnbtdvar(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, pen
     return Fused(C, S, np.array(costs), bool(converged), C, C_M, S, np.tensordot(C_M - pair.P3 @ C, S, 1))
 
 
-def _start(pair, R, L, balance, trials, seed, start):
+def _start(pair, R, L, balance, prior, trials, seed, start):
     if isinstance(start, ll1.Blocks):
         return start
     materials = ll1.from_materials(pair, R, L, start, seed, trials)
@@ -94,14 +96,14 @@ def _start(pair, R, L, balance, trials, seed, start):
 
     def value(blocks):
         found, S = blocks.nonnegative(pair)
-        return ll1.cost(pair, S, found.C, found.C_M, balance)
+        return ll1.cost(pair, S, found.C, found.C_M, balance, prior)
 
     return min(materials, ll1.start(pair, R, L, balance, trials, seed), key=value)
 
 
-def _balanced(pair, blocks, S, U):
+def _balanced(pair, blocks, S, U, prior):
     """Spectra for maps S, their norms brought to one in B, S and U."""
-    C, C_M = ll1.both_spectra(pair, S, nonnegative=True)
+    C, C_M = ll1.both_spectra(pair, S, nonnegative=True, prior=prior)
     norms = np.linalg.norm(C, axis=0)
     norms[norms == 0] = 1.0
     each = norms[:, None, None]

@@ -7,11 +7,14 @@ from scipy.linalg import LinAlgError, eig
 from scipy.optimize import linear_sum_assignment
 
 from ..abundances.active_set import minimise
+from .pair import both
 from .start import endmembers
 from .sylvester import along
 
 BALANCE, ITERATIONS, TRIALS = 1.0, 20, 20   # LL1, sections IV and V-C
+PRIOR = 1e-3      # weight of the interpolated HSI at most, as in FUSE
 STEPS = 10        # of alternating least squares on the MSI, for each trial
+LARGEST = 40      # rank of a map that is chosen, for time's sake
 KEPT = 3          # trials that go on to the coupled problem
 SWEEPS = 1        # of the coupled problem, for each of those
 SINGULAR = 1e-9   # of the largest singular value: what counts as none
@@ -102,6 +105,17 @@ def not_unique(pair, R, L):
     return None
 
 
+def map_rank(pair, R):
+    """
+    A rank L for R materials: the largest, up to `LARGEST`, of which Theorem III.1 still promises a unique scene.
+
+    Where no rank has that promise (one MSI band or two, or materials without number), a quarter of the smaller side.
+    """
+    least = min(pair.msi.shape[1:])
+    fitting = [L for L in range(1, min(LARGEST, least) + 1) if not_unique(pair, R, L) is None]
+    return max(fitting, default=max(1, min(LARGEST, least // 4)))
+
+
 def repeated(G, L):
     """G (R, R) with every entry blown up to an L x L block."""
     return np.kron(G, np.ones((L, L)))
@@ -158,40 +172,84 @@ def diagonal(B):
     return whole.reshape(R * L, R * L)
 
 
-def factors(pair, blocks, balance, drawn=None, weight=0.0):
+def factors(pair, blocks, balance, prior=0.0, drawn=None, weight=0.0):
     """
-    A, then B, of `blocks` updated; A_r comes back orthonormal.
+    A, then B, of `blocks` updated for the cost of `cost` (and `drawn` as in `update`); A_r comes back orthonormal.
 
     Either is updated beside an orthonormal base of the other, which spans the same maps and keeps the systems regular.
+    The MSI and the interpolated HSI count as one image, whose bands have their own weights.
     """
-    C, C_M = blocks.C, blocks.C_M
-    low, high = contracted(pair.hsi, C), contracted(pair.msi, C_M)
+    C, low = blocks.C, contracted(pair.hsi, blocks.C)
+    high = balance * contracted(pair.msi, blocks.C_M) + prior * pair.upsample(low)
+    fine = np.concatenate([np.sqrt(balance) * blocks.C_M, np.sqrt(prior) * C])
     B = np.linalg.qr(blocks.B)[0]
-    A = np.linalg.qr(update(pair.rows, pair.P1, pair.P2, B, low, high, C, C_M, balance, drawn, weight))[0]
+    A = np.linalg.qr(update(pair.rows, pair.P1, pair.P2, B, low, high, C, fine, 1.0, drawn, weight))[0]
     turned = [None if X is None else X.transpose(0, 2, 1) for X in (low, high, drawn)]
-    B = update(pair.columns, pair.P2, pair.P1, A, *turned[:2], C, C_M, balance, turned[2], weight)
+    B = update(pair.columns, pair.P2, pair.P1, A, *turned[:2], C, fine, 1.0, turned[2], weight)
     return replace(blocks, A=A, B=B)
 
 
 def spectra(Y, S, nonnegative=False):
     """C (K, R) that minimises |Y - sum S_r o c_r|^2 for maps S (R, n, m), of least norm where it is not unique."""
     Y, S = Y.reshape(len(Y), -1), S.reshape(len(S), -1)
-    G, T = S @ S.T, S @ Y.T
+    return _weights(S @ S.T, S @ Y.T, nonnegative)
+
+
+def _weights(G, T, nonnegative):
     if nonnegative:
         return minimise(G + RIDGE * np.trace(G) / len(G) * np.eye(len(G)), T, False).T
     return (np.linalg.pinv(G, rcond=1e-14, hermitian=True) @ T).T
 
 
-def both_spectra(pair, S, nonnegative=False):
-    """C and C_M for maps S on the MSI's grid."""
-    return spectra(pair.hsi, pair.degrade(S), nonnegative), spectra(pair.msi, S, nonnegative)
+def both_spectra(pair, S, nonnegative=False, prior=0.0):
+    """C and C_M for maps S on the MSI's grid, which minimise `cost`."""
+    low, flat = pair.degrade(S).reshape(len(S), -1), S.reshape(len(S), -1)
+    taken = low + prior * _gathered(pair, S).reshape(low.shape)
+    C = _weights(low @ low.T + prior * flat @ flat.T, taken @ pair.Y_H.T, nonnegative)
+    return C, spectra(pair.msi, S, nonnegative)
 
 
-def cost(pair, S, C, C_M, balance):
-    """|Y_H - sum (P1 S_r P2') o c_r|^2 + balance |Y_M - sum S_r o c_M,r|^2: LL1, eq. 16, for any maps S."""
+def cost(pair, S, C, C_M, balance, prior=0.0):
+    """
+    |Y_H - sum (P1 S_r P2') o c_r|^2 + balance |Y_M - sum S_r o c_M,r|^2: LL1, eq. 16, for any maps S.
+
+    With `prior` that many times `from_interpolated` is added.
+    """
     low = pair.Y_H - C @ pair.degrade(S).reshape(len(S), -1)
     high = pair.Y_M - C_M @ S.reshape(len(S), -1)
-    return np.vdot(low, low) + balance * np.vdot(high, high)
+    value = np.vdot(low, low) + balance * np.vdot(high, high)
+    return value + prior * from_interpolated(pair, S, C) if prior else value
+
+
+def from_interpolated(pair, S, C):
+    """|Y_H x1 U1 x2 U2 - sum S_r o c_r|^2: how far the scene is from the interpolated HSI."""
+    flat = S.reshape(len(S), -1)
+    whole = np.vdot(both(pair.U1.T @ pair.U1, pair.U2.T @ pair.U2, pair.hsi), pair.hsi)
+    mixed = np.vdot(contracted(pair.hsi, C), _gathered(pair, S))
+    return max(whole - 2 * mixed + np.vdot(C.T @ C, flat @ flat.T), 0.0)
+
+
+def _gathered(pair, S):
+    """The adjoint of interpolation: S (R, I, J) to (R, I_H, J_H)."""
+    return both(pair.U1.T, pair.U2.T, S)
+
+
+def believed(pair, S, C, C_M, balance, prior):
+    """
+    Weight of `from_interpolated` beside the HSI's misfit: `prior`, or less where both images fit better than that.
+
+    The ratio of two variances bounds it: the images' misfit per value, and the scene's distance from the interpolated
+    HSI per pixel and material, as that distance lies in the span of R spectra. Data that fit exactly are left alone.
+
+    Where only the place of things changed (one crop became another), two materials take nearly the same C_M; only the
+    HSI tells them apart, and below its resolution nothing. There, the MSI's noise and what the model does not explain
+    divide one from the other, the more the longer the iterations: the cost falls, and the scene gets worse.
+    """
+    if not prior:
+        return 0.0
+    distance = from_interpolated(pair, S, C) * (pair.hsi.size + pair.msi.size)
+    misfit = cost(pair, S, C, C_M, balance) * S.size
+    return prior if misfit >= prior * distance else misfit / distance
 
 
 def start(pair, R, L, balance=BALANCE, trials=TRIALS, seed=0):
@@ -269,10 +327,10 @@ def _fractions(Y, C):
     return minimise(G + WEAK * np.trace(G) / len(G) * np.eye(len(G)), C.T @ Y, False)
 
 
-def sweep(pair, blocks, balance):
-    """A, B, C and C_M, each the exact minimum of the cost with the others as they are, with norms balanced."""
-    blocks = factors(pair, blocks, balance)
-    C, C_M = both_spectra(pair, blocks.maps())
+def sweep(pair, blocks, balance, prior=0.0):
+    """A, B, C and C_M, each the exact minimum of `cost` with the others as they are, with norms balanced."""
+    blocks = factors(pair, blocks, balance, prior)
+    C, C_M = both_spectra(pair, blocks.maps(), prior=prior)
     return replace(blocks, C=C, C_M=C_M).balanced()
 
 

@@ -53,6 +53,66 @@ def test_one_material_is_unique():
     assert ll1.not_unique(sized(20, 20, 5, 5, 1), 1, 9) is None
 
 
+@pytest.mark.parametrize("size, R, L", [
+    ((64, 128, 16, 32, 10), 4, 32), ((64, 128, 16, 32, 10), 6, 21), ((144, 144, 36, 36, 6), 6, 36),
+    ((500, 500, 100, 100, 10), 4, 40), ((60, 60, 15, 15, 1), 4, 15), ((2, 3, 1, 1, 1), 1, 2)])
+def test_rank_chosen_is_the_largest_with_the_promise(size, R, L):
+    pair = sized(*size)
+    assert ll1.map_rank(pair, R) == L
+    if L < ll1.LARGEST and ll1.not_unique(pair, R, L) is None and L < min(size[:2]):
+        assert ll1.not_unique(pair, R, L + 1)
+
+
+def test_prior_is_the_distance_from_the_interpolated_image():
+    made, _, blocks = exact(noise=0.1)
+    S, parts = blocks.maps(), (made, blocks.maps(), blocks.C, blocks.C_M, 1.0)
+    direct = np.sum((made.upsample(made.hsi) - np.tensordot(blocks.C, S, 1)) ** 2)
+    assert ll1.from_interpolated(made, S, blocks.C) == pytest.approx(direct, rel=1e-10)
+    assert ll1.cost(*parts, 0.3) == pytest.approx(ll1.cost(*parts) + 0.3 * direct, rel=1e-12)
+
+
+def test_updates_with_prior_are_minima_of_the_cost():
+    made, _, blocks = exact(R=2, L=2, I=8, J=12, K=6, K_M=3, noise=0.1)
+    blocks = ll1.factors(made, blocks, 0.7, 0.2)
+
+    def gradient(name, blocks):
+        def value(step):
+            moved = replace(blocks, **{name: getattr(blocks, name) + step})
+            return ll1.cost(made, moved.maps(), moved.C, moved.C_M, 0.7, 0.2)
+
+        X = getattr(blocks, name)   # the cost is quadratic in it, so that these are exact
+        slopes = [value(0.5 * unit) - value(-0.5 * unit) for unit in np.eye(X.size).reshape(-1, *X.shape)]
+        return np.abs(slopes).max() / value(0 * X)
+
+    assert gradient("B", blocks) < 1e-8 < gradient("C", blocks)
+    C, C_M = ll1.both_spectra(made, blocks.maps(), prior=0.2)
+    blocks = replace(blocks, C=C, C_M=C_M)
+    assert gradient("C", blocks) < 1e-8 and gradient("C_M", blocks) < 1e-8
+
+
+def test_prior_gives_way_where_the_images_fit():
+    made, Z, blocks = exact()
+    S = blocks.maps()
+    assert ll1.believed(made, S, blocks.C, blocks.C_M, 1.0, 1e-3) < 1e-12
+    assert ll1.believed(made, S, 0.9 * blocks.C, blocks.C_M, 1.0, 1e-3) == 1e-3
+    assert ll1.believed(made, S, 0.9 * blocks.C, blocks.C_M, 1.0, 0.0) == 0
+
+
+@pytest.mark.parametrize("method, gain", [(btdvar, 1.0), (cnnbtdvar, 0.3)])
+def test_prior_holds_the_scene_where_a_field_changed_its_material(method, gain):
+    _, _, blocks = exact(R=4, L=4, I=48, J=48, K=30, K_M=6)
+    S = blocks.maps()
+    Z, moved = np.tensordot(blocks.C, S, 1), S.copy()
+    moved[1, 8:20, 16:28] += moved[0, 8:20, 16:28]
+    moved[0, 8:20, 16:28] = 0
+    made, _, _ = exact(R=4, L=4, I=48, J=48, K=30, K_M=6)
+    rng = np.random.default_rng(0)
+    made = replace(made, hsi=made.hsi + 0.01 * rng.standard_normal(made.hsi.shape),
+                   msi=np.tensordot(blocks.C_M, moved, 1) + 0.01 * rng.standard_normal(made.msi.shape))
+    free, held = (snr(Z, method(made, 4, 10, prior=prior, iterations=60, tolerance=0).cube()) for prior in (0, 1e-3))
+    assert held > free + gain
+
+
 def test_factor_update_agrees_with_dense_least_squares():
     made, _, blocks = exact(R=2, L=2, I=8, J=12, K=6, K_M=3, noise=0.1)
     drawn, weight, balance = np.random.default_rng(1).random((2, 8, 12)), 0.7, 1.3
@@ -192,7 +252,7 @@ def test_cnnbtdvar_stays_at_the_truth_and_cost_is_that_of_what_it_gives():
     noisy, _, _ = exact(noise=0.1)
     found = cnnbtdvar(noisy, 3, 3, start=blocks)
     S, C, C_M = found.abundances, found.endmembers, found.changed_endmembers
-    assert found.costs[-1] == pytest.approx(ll1.cost(noisy, S, C, C_M, 1.0), rel=1e-9)
+    assert found.costs[-1] == pytest.approx(ll1.cost(noisy, S, C, C_M, 1.0, ll1.PRIOR), rel=1e-9)
 
 
 def test_cnnbtdvar_is_btdvar_where_nothing_is_negative():

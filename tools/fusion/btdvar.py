@@ -1,5 +1,7 @@
 """The tool `btdvar`."""
 
+from dataclasses import replace
+
 from . import _blocks, _fusion
 from .. import _shared
 
@@ -18,8 +20,9 @@ class BlockTermsWithVariability(_blocks.BlockTool):
     citation = ("Prévost, Borsoi, Usevich, Brie, Bermudez and Richard, Hyperspectral super-resolution accounting for "
                 "spectral variability: LL1-based recovery and blind unmixing, 2021")
 
-    count, map_rank = _blocks.COUNT, _blocks.MAP_RANK
-    balance = _fusion.BALANCE
+    count = replace(_blocks.COUNT, default=6, help=_blocks.COUNT.help.replace("Default 4", "Default 6"))
+    map_rank = _blocks.MAP_RANK
+    balance, prior = _fusion.BALANCE, _blocks.PRIOR
     iterations = _fusion.iterations(20)
     trials = _blocks.TRIALS
     tolerance = _fusion.tolerance(1e-4)
@@ -32,6 +35,7 @@ class BlockTermsWithVariability(_blocks.BlockTool):
 
         def method(pair, start, callback):
             return btdvar(pair, job.value(self.count), self.rank_of(job, pair), balance=job.value(self.balance),
-                          iterations=job.value(self.iterations), trials=job.value(self.trials),
-                          seed=job.value(self.seed), tolerance=job.value(self.tolerance), callback=callback)
+                          prior=job.value(self.prior), iterations=job.value(self.iterations),
+                          trials=job.value(self.trials), seed=job.value(self.seed),
+                          tolerance=job.value(self.tolerance), callback=callback)
         return method

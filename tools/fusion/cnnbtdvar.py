@@ -23,7 +23,7 @@ class NonnegativeBlockTermsWithVariability(_blocks.BlockTool):
                 "spectral variability: LL1-based recovery and blind unmixing, 2021")
 
     count, map_rank = replace(_blocks.COUNT, minimum=2), _blocks.MAP_RANK
-    balance = _fusion.BALANCE
+    balance, prior = _fusion.BALANCE, _blocks.PRIOR
     penalty = Real("PENALTY", "Penalty (rho)", default=0.1, minimum=1e-6, maximum=1e6, advanced=True,
                    help="How strongly maps without negative values and maps of low rank are drawn to each other in an "
                         "iteration, as a share of what the multispectral image's misfit weighs. No unit, above 0. "
@@ -41,7 +41,7 @@ class NonnegativeBlockTermsWithVariability(_blocks.BlockTool):
 
         def method(pair, start, callback):
             return cnnbtdvar(pair, job.value(self.count), self.rank_of(job, pair), balance=job.value(self.balance),
-                             penalty=job.value(self.penalty), iterations=job.value(self.iterations),
-                             seed=job.value(self.seed), start=start, tolerance=job.value(self.tolerance),
-                             callback=callback)
+                             prior=job.value(self.prior), penalty=job.value(self.penalty),
+                             iterations=job.value(self.iterations), seed=job.value(self.seed), start=start,
+                             tolerance=job.value(self.tolerance), callback=callback)
         return method
