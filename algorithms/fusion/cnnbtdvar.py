@@ -49,9 +49,9 @@ def cnnbtdvar(pair, R, L, *, balance=ll1.BALANCE, prior=ll1.PRIOR, iterations=ll
     Each iteration minimises the augmented Lagrangian, cost of A B' + rho sum |A_r B_r' - S_r + U_r|^2, over A and B,
     takes S = max(A B' + U, 0) and U + A B' - S, and then C and C_M by nonnegative least squares on S, exactly. The
     published scheme (LL1, Algorithm 2) is one-way: its A and B do not know S, and where their maps are not nonnegative
-    by themselves, nothing moves them there. On Indian Pines (R = 6, L = 13, 20 iterations) it ended at a cost of 388
-    and 26.9 dB from materials, at 1205 and 22.7 dB from BTDRec; with the penalty both starts end at 302 to 305 and
-    29.0 dB, so that this is what is done here.
+    by themselves, nothing moves them there. On Indian Pines (R = 6, L = 13, 20 iterations, no prior) it ended at a cost
+    of 388 and 26.9 dB from materials, at 1205 and 22.7 dB from BTDRec; with the penalty both starts end at 302 to 305
+    and 29.0 dB, so that this is what is done here.
 
     The promise of Theorem III.1 is one for almost all maps (`ll1.not_unique`), not for those of LL1's section VI-B,
     whose rows and columns all span the same three directions: there only nonnegativity and the start decide.
