@@ -18,6 +18,7 @@ WHOLE = 0.02       # from a whole number that counts as one, for ratios
 LEAST = 3          # HSI pixels along each axis that must overlap
 MASKED = 0.2       # of the common ground that may be without data
 SAMPLE = 100_000   # pixels of either image that are looked at before the work
+BLOCK = 4_000_000  # values that are read at once where few of them are kept
 OVERLAP = 16       # MSI pixels that a tile reaches into each neighbour, at least
 HALO = 4           # and HSI pixels
 
@@ -101,6 +102,34 @@ class PairedScenes:
                            len(centres) - 1).astype(int)
 
         return nearest(self.rows, window.row_off, window.height), nearest(self.columns, window.col_off, window.width)
+
+    def hsi_mask(self, window):
+        """
+        Whether the HSI pixel that each pixel of a window lies in is valid: (window.height, window.width) of bool.
+
+        A pixel outside the HSI's pixels in use takes the nearest one's, up to half an HSI pixel (and half an MSI pixel,
+        for rounding) away from it; beyond, as after a shift was corrected, it is False.
+        """
+        def near(centres, first, length, ratio):
+            at = np.arange(first, first + length)
+            reach = ratio + 0.5
+            return (at >= centres[0] - reach) & (at <= centres[-1] + reach)
+
+        down, across = self.hsi_pixel(window)
+        within = np.outer(near(self.rows, window.row_off, window.height, self.ratio[0]),
+                          near(self.columns, window.col_off, window.width, self.ratio[1]))
+        return self._hsi_valid[np.ix_(down, across)] & within
+
+    @cached_property
+    def _hsi_valid(self):
+        """Which of the HSI's pixels in use are valid: (hsi_rows, hsi_cols) of bool."""
+        valid = np.empty((self.hsi_rows, self.hsi_cols), bool)
+        rows = max(1, BLOCK // (self.hsi_cols * self.hsi.L))
+        for row in range(0, self.hsi_rows, rows):
+            part = valid[row:row + rows]
+            part[:] = self.hsi.read(Window(self.col_off, self.row_off + row, self.hsi_cols,
+                                           len(part)))[1].reshape(part.shape)
+        return valid
 
     @property
     def overlap(self):

@@ -1,5 +1,7 @@
 """How two rasters on grids of their own lie on each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -133,6 +135,22 @@ def test_too_much_masked_is_refused(paired):
     pair, _ = paired(msi, (60, 72), mask=[(slice(0, 15), slice(None))])
     with pytest.raises(UserError, match="25 % of the ground"):
         _ = pair.survey
+
+
+def test_mask_of_the_hsi_on_the_fused_grid(tmp_path, monkeypatch):
+    monkeypatch.setattr("subpixel.engine.pairing.BLOCK", 7 * 3 * 24)   # of 20 rows: three reads
+    hsi = Scene(write(tmp_path / "hsi.tif", HSI, mask=[(4, 5), (19, 23)]))
+    msi = Scene(write(tmp_path / "msi.tif", Affine(10, 0, 500000, 0, -10, 5800000), (60, 72)))
+    pair = pair_up(hsi, msi, lambda *_, **__: None, lambda *_, **__: None)
+    expected = np.ones((60, 72), bool)
+    expected[12:15, 15:18] = expected[57:, 69:] = False
+    assert np.array_equal(pair.hsi_mask(Window(0, 0, 72, 60)), expected)
+    assert np.array_equal(pair.hsi_mask(Window(16, 13, 5, 9)), expected[13:22, 16:21])
+    shifted = replace(pair, rows=pair.rows + 5, columns=pair.columns - 4)
+    found = shifted.hsi_mask(Window(0, 0, 72, 60))
+    assert not found[:3].any() and found[3, :60].all()     # 5 pixels up, half an HSI pixel and half a pixel stay
+    assert found[10, :70].all() and not found[10, 70:].any()
+    assert not found[17:20, 11:14].any() and found[16:21, [10, 14]].all() and found[[16, 20], 10:15].all()
 
 
 def test_tiles_hold_the_hsi_pixels_whose_centres_they_cover(paired):
