@@ -130,6 +130,15 @@ class Report:
         self.heading(caption)
         self.plot(figure)
 
+    def curves(self, x, curves, xlabel, ylabel=""):
+        """Curves by their names over one `x`, broken where wavelengths or values (None, NaN) are missing."""
+        figure = go.Figure()
+        for name, values in curves.items():
+            at, y = broken(x, np.array([np.nan if value is None else value for value in values], dtype=float))
+            figure.add_scatter(x=at, y=y, name=name, mode="lines", showlegend=len(curves) > 1)
+        figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel or None)
+        self.plot(figure)
+
     def picture(self, rgb, caption):
         """A picture (3, rows, cols) of bytes, shown at least 500 pixels wide."""
         with MemoryFile() as memory:

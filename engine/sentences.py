@@ -33,3 +33,9 @@ class UnreadableRaster(UserError):
         self.name = name
         super().__init__("{path} cannot be read as a raster: {reason}. Choose a raster file that GDAL can open.",
                          path=path, reason=reason)
+
+
+def sentence_of(error):
+    """What an error says as a whole sentence: a capital first, a full stop last."""
+    words = str(error).strip()
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) or not words else ".")

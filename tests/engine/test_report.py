@@ -10,6 +10,7 @@ from rasterio.io import MemoryFile
 from toolruns import spectra
 
 from subpixel.engine.report import Report, text
+from subpixel.engine.sentences import sentence_of
 
 EVIL = 'a</script><script>alert("1")</script><b>&'
 
@@ -120,3 +121,25 @@ def test_a_plot_of_ones_own_gets_the_reports_look():
     figure = go.Figure(go.Scatter(y=[1, 2]))
     page(lambda r: r.plot(figure, height=200))
     assert figure.layout.height == 200 and figure.layout.legend.orientation == "h"
+
+
+def test_curves_are_broken_where_a_wavelength_or_a_value_is_missing():
+    figures = []
+    report = Report("t", "a")
+    report.plot = figures.append
+    report.curves([500, 520, 510, 600], {"a": [1, None, 3, 4], "b": [np.nan, 2, 3, 4]}, "Wavelength (nm)", "Value")
+    report.curves([1, 2], {"alone": [1, 2]}, "Band")
+    first, second = figures[0].data
+    assert (first.name, second.name, first.showlegend) == ("a", "b", True) and not figures[1].data[0].showlegend
+    np.testing.assert_array_equal(first.x, [500, 510, 520, np.nan, 600])
+    np.testing.assert_array_equal(first.y, [1, 3, np.nan, np.nan, 4])
+    np.testing.assert_array_equal(second.y, [np.nan, 3, 2, np.nan, 4])
+    assert figures[0].layout.xaxis.title.text == "Wavelength (nm)" and figures[0].layout.yaxis.title.text == "Value"
+    assert figures[1].layout.yaxis.title.text is None
+
+
+@pytest.mark.parametrize("words, sentence", [
+    ("the scene is small", "The scene is small."), ("Nothing left!", "Nothing left!"), ("P3 is wrong.", "P3 is wrong."),
+    ("", "")])
+def test_an_error_is_said_as_a_sentence(words, sentence):
+    assert sentence_of(ValueError(words)) == sentence
