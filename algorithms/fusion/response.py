@@ -15,6 +15,9 @@ ROUGHNESS = 1e-4     # of the mean energy of a band: weight of differences betwe
 MARGIN = 2           # HSI pixels at the border that are not used
 GAP = 2.0            # usual steps between wavelengths from which two bands are no neighbours
 START_WIDTH = 1.0    # HSI pixels, full width at half maximum
+NARROWEST, WIDEST = 0.15, 6.0   # and between which widths it is looked for
+FARTHEST = 2.0       # HSI pixels of shift that are looked at, either way
+ENOUGH = 50          # HSI pixels to estimate a blur from, at least
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,17 @@ class Blur:
         MSI pixels, down and across, by which the HSI's pixels lie further than their georeference says.
     misfit : float
         Root mean square of what is left, relative to that of the HSI in the MSI's bands.
+    at_bound : bool
+        Whether a width or a shift ended where the search ends: it may be larger, and means little.
     """
 
     width: tuple
     shift: tuple
     misfit: float
+    at_bound: bool = False
 
 
-def estimate_response(hsi, msi, rows, columns, wavelengths=None, roughness=ROUGHNESS):
+def estimate_response(hsi, msi, rows, columns, wavelengths=None, roughness=ROUGHNESS, usable=None):
     """
     The MSI's bands as smooth combinations of the HSI's that are not negative.
 
@@ -56,6 +62,8 @@ def estimate_response(hsi, msi, rows, columns, wavelengths=None, roughness=ROUGH
         Which bands are neighbours; without, bands in their order.
     roughness : float
         w relative to the mean energy of a blurred HSI band.
+    usable : ndarray (I_H, J_H) of bool, optional
+        HSI pixels to go by; by default all. Those at the border never are.
 
     Returns
     -------
@@ -72,43 +80,50 @@ def estimate_response(hsi, msi, rows, columns, wavelengths=None, roughness=ROUGH
     Y = np.stack([gaussian_filter(band, SMOOTHING, mode="reflect") for band in hsi])
     smooth = [Gaussian(SMOOTHING * size, 2 * np.ceil(4 * SMOOTHING * size) + 1) for size in step]
     y = both(degradation(msi.shape[1], rows, smooth[0]), degradation(msi.shape[2], columns, smooth[1]), msi)
-    inner = interior(hsi.shape[1:])
-    Y, y = Y[(slice(None), *inner)].reshape(len(hsi), -1), y[(slice(None), *inner)].reshape(len(msi), -1)
+    inner = interior(hsi.shape[1:], usable)
+    Y, y = Y[:, inner], y[:, inner]
     G = Y @ Y.T
     D = differences(len(hsi), wavelengths)
     G = G + roughness * np.trace(G) / len(G) * (D.T @ D) + 1e-12 * np.trace(G) / len(G) * np.eye(len(G))
     return minimise(G, Y @ y.T, sum_to_one=False).T
 
 
-def estimate_blur(hsi, msi, response, rows, columns):
+def estimate_blur(hsi, msi, response, rows, columns, usable=None):
     """
     Width and place of a separable Gaussian that leads from the MSI to the HSI in the MSI's bands.
 
     min over widths s1, s2 and shifts t1, t2  ||P3 Y_H - P1(s1, t1) Y_M P2(s2, t2)'||^2, each band scaled and offset to
     fit, over interior pixels. HySure estimates a free mask; a Gaussian has four numbers, exists for any ratio and
-    phase, and is what the fusion methods here take.
+    phase, and is what the fusion methods here take. `usable` as in `estimate_response`.
 
     Returns
     -------
     Blur
+
+    Raises
+    ------
+    ValueError
+        Fewer than ENOUGH usable pixels inside the border.
     """
-    step, inner = ratios(rows, columns), interior(hsi.shape[1:])
-    target = np.tensordot(response, hsi, 1)[(slice(None), *inner)].reshape(len(msi), -1)
-    target = _standard(target)
+    step, inner = ratios(rows, columns), interior(hsi.shape[1:], usable)
+    if inner.sum() < ENOUGH:
+        raise ValueError(f"only {int(inner.sum())} pixels of the HSI can be compared with the MSI; at least {ENOUGH} "
+                         "are needed")
+    target = _standard(np.tensordot(response, hsi, 1)[:, inner])
 
     def residual(x):
         P = [degradation(size, centres + shift, Gaussian.of_width(np.exp(width) * ratio)) for size, centres, shift,
              width, ratio in zip(msi.shape[1:], (rows, columns), x[2:], x[:2], step)]
-        seen = _standard(both(*P, msi)[(slice(None), *inner)].reshape(len(msi), -1))
+        seen = _standard(both(*P, msi)[:, inner])
         return (seen * np.sum(seen * target, axis=1, keepdims=True) - target).ravel()
 
     start = np.r_[np.log([START_WIDTH] * 2), 0, 0]
-    reach = np.array(step)
-    found = least_squares(residual, start, bounds=(np.r_[np.log([0.15] * 2), -2 * reach],
-                                                   np.r_[np.log([6.0] * 2), 2 * reach]),
-                          x_scale=np.r_[0.3, 0.3, 0.3 * reach], diff_step=1e-3)
+    reach = FARTHEST * np.array(step)
+    low, high = np.r_[np.log([NARROWEST] * 2), -reach], np.r_[np.log([WIDEST] * 2), reach]
+    found = least_squares(residual, start, bounds=(low, high), x_scale=np.r_[0.3, 0.3, 0.15 * reach], diff_step=1e-3)
     width, shift = np.exp(found.x[:2]), found.x[2:]
-    return Blur(tuple(map(float, width)), tuple(map(float, shift)), float(np.sqrt(2 * found.cost / len(msi))))
+    at_bound = bool(np.any(np.minimum(found.x - low, high - found.x) < 0.02 * (high - low)))
+    return Blur(tuple(map(float, width)), tuple(map(float, shift)), float(np.sqrt(2 * found.cost / len(msi))), at_bound)
 
 
 def ratios(rows, columns):
@@ -116,9 +131,11 @@ def ratios(rows, columns):
     return tuple((centres[-1] - centres[0]) / (len(centres) - 1) for centres in (rows, columns))
 
 
-def interior(shape):
-    """Slices of an image without its margin."""
-    return tuple(slice(MARGIN, size - MARGIN) for size in shape)
+def interior(shape, usable=None):
+    """Which pixels of an image are usable and not in its margin, (rows, cols) of bool."""
+    inner = np.zeros(shape, dtype=bool)
+    inner[MARGIN:-MARGIN, MARGIN:-MARGIN] = True
+    return inner if usable is None else inner & usable
 
 
 def differences(K, wavelengths=None):

@@ -8,7 +8,7 @@ from ...engine.declare import (Choice, Group, Integer, NumberOutput, RasterOutpu
 from .. import _shared
 from . import _pairs
 
-LOW_RANK_SIDE = 256   # pixels of a tile's side, at most, that few terms of low rank can describe
+LOW_RANK_SIDE = 144   # pixels of a tile's side, at most, that few terms of low rank can describe: the papers' largest
 ROWS = 256            # rows of the fused image that are written at once, as many as a block of the file has
 FEW = 32              # and that are made at once
 SHOWN = 600           # pixels of a picture's longer side in the report
@@ -33,7 +33,9 @@ VARIABILITY = RasterOutput("VARIABILITY", "Variability", style=Style.CHANGE, hel
                            "change.")
 
 
-iterations = _shared.iterations
+def iterations(default):
+    return replace(_shared.iterations(default), help=f"The run ends after so many, 1 to 100000; the log says whether "
+                   f"it was still improving. Default {default}.")
 
 
 def tolerance(default, of="the cost changes"):
@@ -57,11 +59,12 @@ class FusionTool(Tool):
              "either way. Default quantile.")
     tile = Integer("TILE", "Largest side of a tile (MSI pixels)", optional=True, minimum=96, maximum=1000000,
                    advanced=True, help="A larger scene is fused in tiles of this side, which overlap and are blended. "
-                   "Empty: 256 for methods of low rank in space; for the others the whole scene where it fits into "
+                   "Empty: 144 for methods of low rank in space; for the others the whole scene where it fits into "
                    "half of the free memory, else the largest tile that does.")
     fused = RasterOutput("FUSED", "Fused image", style=Style.SPECTRAL, optional=False, help="Raster with the "
-                         "hyperspectral image's bands, wavelengths and units on the multispectral image's grid, where "
-                         "both images lie. Nodata is -9999.")
+                         "hyperspectral image's bands, wavelengths and units on the multispectral image's grid (on a "
+                         "grid with the hyperspectral image's axes where the two differ), where both images lie. "
+                         "Nodata is -9999.")
     rmse = NumberOutput("RMSE", "Misfit of the hyperspectral image (its units)", help="Root mean square, over pixels "
                         "and bands, of the difference between the hyperspectral image and the fused one seen through "
                         "its sensor. A small one does not prove the detail right.")
@@ -81,8 +84,7 @@ class FusionTool(Tool):
         """
         The method with the tool's own parameters: callable(pair, start=, callback=) -> Fused.
 
-        `start` are endmembers (K, R) that vertex component analysis found in the whole scene, in the pair's scale,
-        where the tool says that it starts `from_materials`, else None. A ValueError is shown to the user.
+        `start` is what the tool's `start` made of the whole scene. A ValueError is shown to the user.
         """
         raise NotImplementedError(f"{type(self).__name__} names no method")
 
@@ -92,14 +94,18 @@ class FusionTool(Tool):
 
     def prepared(self, job, paired, P3):
         """The paired scenes as they are to be fused, and the point spread function along rows and columns."""
-        return paired, _pairs.psf_of(job, paired.hsi, paired, self.psf, self.psf_width)
+        return paired, _pairs.psf_of(job, paired.hsi, paired, self.psf, self.psf_width)[0]
 
-    def materials(self, job):
-        """How many materials to look for before the run, where the tool starts from them."""
-        return job.value(self.count)
+    def start(self, job, Y):
+        """
+        What all tiles start from, made of pixels Y (K, n) of the whole scene in the scale of the pairs: endmembers
+        (K, R), where the tool says that it starts `from_materials`, else None.
+        """
+        from ...algorithms.fusion.start import explaining
+        return explaining(Y, job.value(self.count), job.value(self.seed)) if self.from_materials else None
 
     def check(self, job, pair):
-        """Say or refuse what can be seen before the run; `pair` is the first tile's."""
+        """Say or refuse what can be seen before the run; `pair` is that of the first tile with data."""
 
     def figures(self, job, report, whole):
         """Sections of the report that only this tool has."""
@@ -131,7 +137,7 @@ class FusionTool(Tool):
             whole.skip(tile)
             return
         pair, valid, known = made
-        if number == 0:
+        if not whole.notes:
             self.check(job, pair)
         limit = self.limit(job)
         try:
@@ -231,31 +237,22 @@ class Setting:
             level = scales(self.hsi_sample).max()
             self.s_H, self.s_M = np.full(paired.hsi.L, level), np.full(paired.msi.L, level)
         self.P3, self._psfs = P3, psfs
-        self.start = self._materials(tool, job) if tool.from_materials else None
-
-    def _materials(self, tool, job):
-        from ...algorithms.fusion.start import explaining
-        return explaining(self.hsi_sample / self.s_H[:, None], tool.materials(job), job.value(tool.seed))
+        self.start = tool.start(job, self.hsi_sample / self.s_H[:, None])
 
     def pair(self, tile):
         """A tile's pair in the scale of the methods, and which fused and HSI pixels are valid; None without data."""
-        import numpy as np
-
         from ...algorithms.fusion.pair import Pair
         from ...engine.pairing import fill
         rows, cols = self.paired.hsi_part(tile.window)
         hsi, known = self.paired.read_hsi(rows, cols)
         msi, valid = self.paired.read_msi(tile.window)
-        if not known.any() or not valid.any():
+        if not (valid & self.paired.hsi_mask(tile.window)).any():
             return None
-        down, across = self.paired.hsi_pixel(tile.window)
-        covered = known[np.ix_(np.clip(down - rows.start, 0, len(known) - 1),
-                               np.clip(across - cols.start, 0, known.shape[1] - 1))]
         s_H, s_M = self.s_H[:, None, None], self.s_M[:, None, None]
         pair = Pair.of(fill(hsi, known) / s_H, fill(msi, valid) / (self.unit * s_M),
                        self.P3 * self.s_H / self.s_M[:, None], self.paired.rows[rows] - tile.window.row_off,
                        self.paired.columns[cols] - tile.window.col_off, self._psfs)
-        return pair, valid & covered, known
+        return pair, valid & self.paired.hsi_mask(tile.window), known
 
     def hsi_picture(self, bands):
         """Some of the HSI's bands (1-based among those used), reduced: (3, rows, cols), NaN where masked."""
@@ -338,7 +335,8 @@ class _Whole:
 
     def _start_or(self, endmembers):
         start = self._setting.start
-        return endmembers if start is None else start * self._setting.s_H[:, None]
+        return start * self._setting.s_H[:, None] if self._tool.from_materials and start is not None and \
+            start.shape == endmembers.shape else endmembers
 
     def _measure(self, tile, pair, found, valid, known):
         import numpy as np
@@ -347,8 +345,10 @@ class _Whole:
         core.reshape(-1)[:] = tile.in_core
         core &= valid
         rows, cols = self._paired.hsi_part(tile.window)
-        at_r = np.clip(np.rint(self._paired.rows[rows] - tile.window.row_off).astype(int), 0, core.shape[0] - 1)
-        at_c = np.clip(np.rint(self._paired.columns[cols] - tile.window.col_off).astype(int), 0, core.shape[1] - 1)
+        # rounded on the whole grid, so that no pixel falls into two cores
+        at_r, at_c = (np.clip(np.floor(centres + 0.5).astype(int) - first, 0, size - 1) for centres, first, size in
+                      ((self._paired.rows[rows], tile.window.row_off, core.shape[0]),
+                       (self._paired.columns[cols], tile.window.col_off, core.shape[1])))
         inside = known & core[np.ix_(at_r, at_c)]
         seen = np.tensordot(found.basis, pair.degrade(found.coefficients), 1)
         self._squares += np_square_sum((pair.hsi * setting.s_H[:, None, None] - seen)[:, inside])

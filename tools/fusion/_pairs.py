@@ -3,10 +3,14 @@
 from ...engine.declare import BandsInput, Choice, FileInput, RasterInput, Real
 from .. import _shared
 
-UNITS = 5.0    # times as bright as the other that an image is taken to be in another unit
+UNITS = 5.0    # times as bright as the other that an image must be in another unit
+NEAR = 1.6     # times a power of ten that it is then taken to be that
 GAIN = 1.1     # times as bright that is worth a word
 SIDE = 200    # HSI pixels of the part in the middle that blur and response are estimated from, along each axis
-SIGMA, SIZE = "SUBPIXEL_PSF_SIGMA", "SUBPIXEL_PSF_SIZE"   # tags of an HSI that `waldpair` made, in MSI pixels
+UNSEEN = 1e-3  # weight of masked pixels in an HSI pixel that does not disturb
+POOR = 0.5     # misfit of an estimated blur from which it is not believed
+# tags of an HSI that `waldpair` made: its point spread function in the scene's pixels, and how many make one of its own
+SIGMA, SIZE, RATIO = "SUBPIXEL_PSF_SIGMA", "SUBPIXEL_PSF_SIZE", "SUBPIXEL_PSF_RATIO"
 
 HSI = RasterInput("HSI", "Hyperspectral image", help="Raster with many bands and their wavelengths, such as EnMAP, "
                   "PRISMA, EMIT or DESIS. Pixels that are nodata in a used band are left out.")
@@ -80,56 +84,82 @@ def response_of(job, hsi, msi, srf, table):
 
 
 def psf_of(job, hsi, paired, psf, width):
-    """The point spread function along rows and along columns, in pixels of the fused image."""
+    """
+    The point spread function along rows and along columns, in pixels of the fused image, and whether it is known: given
+    or told by the image's metadata.
+    """
     from ...algorithms.fusion.degradation import Box, Gaussian
     from ...engine.raster import open_raster
     given = job.value(width)
     with open_raster(hsi.path, hsi.name) as dataset:
         tags = dataset.tags()
     if given is None and job.value(psf) == "gaussian" and SIGMA in tags and SIZE in tags:
-        job.say("The image's metadata tell its point spread function: sigma {sigma} in {size} MSI pixels.",
-                sigma=tags[SIGMA], size=tags[SIZE])
-        made = Gaussian(float(tags[SIGMA]), float(tags[SIZE]))
-        return made, made
-    given = 1.0 if given is None else given
+        sigma, size = (float(tags[key]) / float(tags.get(RATIO, paired.ratio[0])) for key in (SIGMA, SIZE))
+        job.say("The image's metadata tell its point spread function: sigma {sigma} in {size} HSI pixels.",
+                sigma=f"{sigma:.3f}", size=f"{size:.3g}")
+        return tuple(Gaussian(sigma * ratio, size * ratio) for ratio in paired.ratio), True
     make = Box if job.value(psf) == "box" else Gaussian.of_width
-    return tuple(make(given * ratio) for ratio in paired.ratio)
+    return tuple(make((1.0 if given is None else given) * ratio) for ratio in paired.ratio), \
+        given is not None or job.value(psf) == "box"
 
 
 def unit_of(job, P3, hsi_sample, msi_sample, quiet=False):
     """What to divide the MSI by so that both images are in one unit: 1, or a power of ten. Said unless `quiet`."""
     import numpy as np
     with np.errstate(divide="ignore", invalid="ignore"):
-        times = float(np.median(msi_sample.mean(axis=1) / (P3 @ hsi_sample.mean(axis=1))))
+        times = float(np.nanmedian(msi_sample.mean(axis=1) / (P3 @ hsi_sample.mean(axis=1))))
     if not np.isfinite(times) or times <= 0:
         return 1.0
-    unit = 10.0 ** round(np.log10(times)) if not 1 / UNITS < times < UNITS else 1.0
-    if quiet:
-        return unit
-    if unit != 1:
+    foreign, unit = not 1 / UNITS < times < UNITS, 10.0 ** round(np.log10(times))
+    alike = 1 / NEAR < times / unit < NEAR
+    if foreign and not alike and not quiet:
+        job.warn("The multispectral image is {times} times as bright as the hyperspectral one, as if they were in "
+                 "different units. Bring both to one, such as reflectance; they are fused as they are.",
+                 times=f"{times:.3g}")
+    elif foreign and not quiet:
         job.warn("The multispectral image is about {times} times as bright as the hyperspectral one: it is taken to "
                  "be in another unit and divided by {unit}.", times=f"{times:.3g}", unit=f"{unit:g}")
-    elif not 1 / GAIN < times < GAIN:
+    elif not 1 / GAIN < times < GAIN and not quiet:
         job.say("The multispectral image is {times} times as bright as the hyperspectral one would be in its bands.",
                 times=f"{times:.2f}")
-    return unit
+    return unit if foreign and alike else 1.0
 
 
 def middle(paired):
-    """The middle of both images, filled where masked, and the centres of the HSI's pixels there on the MSI's."""
+    """
+    A part of both images, filled where masked, to estimate things from: the middle, or where that holds few data one of
+    eight others.
+
+    Returns the HSI's and the MSI's part, the centres of the HSI's pixels on the MSI's part (rows, columns), and which
+    HSI pixels (n, m) are data that see nothing but data.
+    """
+    parts = [_part(paired, down, across) for down, across in ((0.5, 0.5),)]
+    if parts[0][-1].mean() < 0.5:
+        parts += [_part(paired, down, across) for down in (0, 0.5, 1) for across in (0, 0.5, 1)]
+    return max(parts, key=lambda part: part[-1].sum())
+
+
+def _part(paired, down, across):
+    """The part that lies so far down and across, from 0 to 1."""
     import numpy as np
     from rasterio.windows import Window
 
+    from ...algorithms.fusion.degradation import Gaussian, degradation
+    from ...algorithms.fusion.pair import both
     from ...engine.pairing import fill
-    paired.survey  # noqa: B018 - refuses a scene with too much masked
     parts, firsts, lasts = [], [], []
-    for centres, ratio, size in ((paired.rows, paired.ratio[0], paired.height),
-                                 (paired.columns, paired.ratio[1], paired.width)):
-        start = max(0, (len(centres) - SIDE) // 2)
+    for centres, ratio, size, share in ((paired.rows, paired.ratio[0], paired.height, down),
+                                        (paired.columns, paired.ratio[1], paired.width, across)):
+        start = round(max(0, len(centres) - SIDE) * share)
         part = slice(start, min(start + SIDE, len(centres)))
         parts.append(part)
         firsts.append(max(0, int(np.floor(centres[part.start] - ratio))))
         lasts.append(min(size, int(np.ceil(centres[part.stop - 1] + ratio)) + 1))
-    coarse = fill(*paired.read_hsi(*parts))
-    fine = fill(*paired.read_msi(Window(firsts[1], firsts[0], lasts[1] - firsts[1], lasts[0] - firsts[0])))
-    return coarse, fine, paired.rows[parts[0]] - firsts[0], paired.columns[parts[1]] - firsts[1]
+    coarse, known = paired.read_hsi(*parts)
+    fine, valid = paired.read_msi(Window(firsts[1], firsts[0], lasts[1] - firsts[1], lasts[0] - firsts[0]))
+    rows, columns = paired.rows[parts[0]] - firsts[0], paired.columns[parts[1]] - firsts[1]
+    blur = (degradation(size, centres, Gaussian.of_width(ratio)) for size, centres, ratio in
+            zip(valid.shape, (rows, columns), paired.ratio))
+    usable = known & (both(*blur, (~valid).astype(float)[None])[0] < UNSEEN)
+    return fill(coarse, known) if known.any() else np.zeros_like(coarse), \
+        fill(fine, valid) if valid.any() else np.zeros_like(fine), rows, columns, usable

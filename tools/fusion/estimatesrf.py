@@ -4,8 +4,6 @@ from ...engine.declare import FileOutput, Group, NumberOutput, Real, Tool
 from .. import _shared
 from . import _pairs
 
-POOR = 0.5     # misfit of the blur from which the two images hardly show the same
-
 
 class EstimateResponse(Tool):
     """The multispectral sensor's response and the hyperspectral sensor's blur, from an image of each.
@@ -56,15 +54,20 @@ class EstimateResponse(Tool):
         if hsi.wavelengths is None:
             raise UserError("{path} has no wavelengths to give responses at. Add them to its metadata.", path=hsi.path)
         paired = pair_up(hsi, msi, job.say, job.warn)
-        coarse, fine, rows, columns = _pairs.middle(paired)
+        paired.survey  # noqa: B018 - refuses a scene with too much masked
+        coarse, fine, rows, columns, usable = _pairs.middle(paired)
         job.progress(1, 4)
-        R = estimate_response(coarse, fine, rows, columns, hsi.wavelengths, job.value(self.roughness))
+        R = estimate_response(coarse, fine, rows, columns, hsi.wavelengths, job.value(self.roughness), usable)
         if not R.any(axis=1).all():
             raise UserError("The multispectral band {band} looks like no combination of hyperspectral bands. Leave it "
                             "out (MSIBANDS), or choose images of the same ground.",
                             band=msi.band_names[int(np.flatnonzero(~R.any(axis=1))[0])])
         job.progress(2, 4)
-        blur = estimate_blur(coarse, fine, R, rows, columns)
+        try:
+            blur = estimate_blur(coarse, fine, R, rows, columns, usable)
+        except ValueError as error:
+            raise UserError("The blur cannot be estimated: {reason}. Use images that overlap more.",
+                            reason=str(error)) from error
         job.progress(3, 4)
         self._tell(job, blur)
         spectra = Spectra(list(msi.band_names), self._densities(R, hsi.wavelengths, hsi.fwhm), hsi.wavelengths)
@@ -88,7 +91,10 @@ class EstimateResponse(Tool):
         if max(map(abs, blur.shift)) > 0.5:
             job.warn("The images are shifted against each other by {down} MSI pixels down and {across} across. "
                      "Register them before a fusion.", down=f"{blur.shift[0]:.1f}", across=f"{blur.shift[1]:.1f}")
-        if blur.misfit > POOR:
+        if blur.at_bound:
+            job.warn("A width or a shift is as large as it is looked for: it means little. Check that the images "
+                     "belong together.")
+        if blur.misfit > _pairs.POOR:
             job.warn("The two images hardly show the same: {percent} % of the hyperspectral image's variation is not "
                      "explained. Responses and blur mean little.", percent=round(100 * min(blur.misfit, 1)))
 

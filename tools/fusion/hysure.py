@@ -36,10 +36,13 @@ class SubspaceTotalVariation(_fusion.FusionTool):
     example = {**_fusion.FusionTool.example, "COUNT": 3, "ITERATIONS": 20}
     numbers = 150
 
+    def start(self, job, Y):
+        from ...algorithms.fusion.start import spanning
+        return spanning(Y, job.value(self.count), job.value(self.seed))
+
     def method(self, job):
         from functools import partial
 
         from ...algorithms.fusion.hysure import hysure
-        return partial(hysure, rank=job.value(self.count), seed=job.value(self.seed),
-                       smoothness=job.value(self.smoothness), balance=job.value(self.balance),
+        return partial(hysure, smoothness=job.value(self.smoothness), balance=job.value(self.balance),
                        iterations=job.value(self.iterations), tolerance=job.value(self.tolerance))
