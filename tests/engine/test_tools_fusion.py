@@ -216,3 +216,82 @@ def test_a_pair_of_different_ground_is_warned_of(fused):
     _, msi = pair(scene(seed=1))
     _, _, said = fused(hsi, msi, "fusepair", COUNT=3)
     assert any("hardly show the same" in words for words in said)
+
+
+def test_masks_do_not_pass_for_change_or_shift(fused):
+    """Holes are filled before the fusion; what is filled says nothing about the ground."""
+    hsi, msi = pair(scene())
+    msi[:, 30:66, 40:88] = NODATA
+    result, _, said = fused(hsi, msi, "fusepair", COUNT=4)
+    numbers = result["numbers"]
+    assert numbers["CHANGED"] < 0.02 and any("by HySure" in words for words in said)
+    assert (numbers["SHIFTDOWN"], numbers["SHIFTACROSS"]) == pytest.approx((0, 0), abs=0.05)
+    assert numbers["WIDTH"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_known_blur_comes_before_an_estimated_one(fused):
+    Z = scene()
+    hsi, msi = degraded(Z, 4, Gaussian(5.6, 27)), pair(Z)[1]
+    tags = {"SUBPIXEL_PSF_SIGMA": "4", "SUBPIXEL_PSF_SIZE": "20", "SUBPIXEL_PSF_RATIO": "4"}
+    widths = [fused(hsi, msi, "fusepair", COUNT=4, **values)[0]["numbers"]["WIDTH"]
+              for values in ({}, dict(tags=tags), dict(tags=tags, PSFWIDTH=2.0))]
+    assert widths == pytest.approx([5.6 / 4 * 2.35482, 2.35482, 2.0], rel=0.05)
+
+
+@pytest.mark.parametrize("ratio", [3, 2.5])
+def test_masked_hsi_pixels_are_masked_across_tiles(fused, ratio):
+    hsi, msi = pair(scene(90, 210), ratio)
+    hsi[:, np.random.default_rng(0).random(hsi.shape[1:]) < 0.15] = NODATA
+    grid = GRID * Affine.scale(ratio)
+    _, whole, _ = fused(hsi, msi, hsi_grid=grid)
+    _, tiled, _ = fused(hsi, msi, hsi_grid=grid, TILE=96)
+    assert np.array_equal(whole[0] == NODATA, tiled[0] == NODATA)
+
+
+def test_tiles_without_data_and_their_neighbours(fused, tmp_path):
+    """The first tile is empty; every output has the same gaps, and what it has agrees with the whole's."""
+    Z = scene(96, 400)
+    hsi, msi = pair(Z)
+    msi[:, :, :75] = NODATA
+    msi *= np.where(msi == NODATA, 1, np.linspace(0.8, 1.2, 6)[:, None, None])
+    found = {}
+    for tile in (1000, 96):
+        inputs = {"HSI": write(tmp_path / "hsi.tif", hsi, COARSE, UTM, X), "TILE": tile, "COUNT": 4, "CHANGE": "yes",
+                  "MSI": write(tmp_path / "msi.tif", msi, GRID, UTM, names=NAMES)}
+        paths = {name: tmp_path / f"{name}.tif" for name in ("FUSED", "ABUNDANCES", "VARIABILITY")}
+        result, said = run_tool("fusepair", inputs, **paths, ENDMEMBERS=tmp_path / "e.gpkg")
+        found[tile] = [read(path) for path in paths.values()]
+        assert result["numbers"]["RANK"] == 4 and any("by BTD-Var" in words for words in said)
+        assert len(result["spectra"]["ENDMEMBERS"]["features"]) == 4
+    for whole, tiled in zip(found[1000], found[96]):
+        masked = whole[0] == NODATA
+        assert masked[:, :75].all() and not masked[:, 75:].any() and np.array_equal(masked, tiled[0] == NODATA)
+        assert snr(whole[:, ~masked], tiled[:, ~masked]) > 15
+    fused_image, abundances, change = found[96]
+    assert snr(Z[:, :, 75:], fused_image[:, :, 75:]) > 30
+    np.testing.assert_allclose(abundances[:, :, 75:].sum(axis=0), 1, atol=1e-4)
+    wanted = np.tensordot(response(), Z, 1)[:, :, 75:] * (np.linspace(0.8, 1.2, 6) - 1)[:, None, None]
+    assert snr(wanted, change[:, :, 75:]) > 15
+
+
+def test_misfits_are_those_of_the_image_that_is_written(fused):
+    """RMSE over the HSI's pixels, each once however the tiles lie."""
+    Z = scene(96, 288)
+    hsi, msi = pair(Z)
+    hsi = hsi + 30 * np.random.default_rng(0).standard_normal(hsi.shape)
+    for tile in (1000, 100):
+        result, found, _ = fused(hsi, msi, TILE=tile)
+        assert result["numbers"]["RMSE"] == pytest.approx(np.sqrt(np.mean((degraded(found) - hsi) ** 2)), rel=0.02)
+        seen = np.tensordot(response(), found, 1)
+        assert result["numbers"]["MSIRMSE"] == pytest.approx(np.sqrt(np.mean((seen - msi) ** 2)), rel=0.05)
+
+
+def test_units_that_are_no_power_of_ten_are_left_and_warned_of(fused):
+    hsi, msi = pair(scene())
+    _, _, said = fused(hsi, msi * 30)
+    assert any("different units" in words for words in said) and not any("divided by" in words for words in said)
+
+
+def test_materials_are_counted_where_no_number_is_given(fused):
+    result, _, _ = fused(*pair(scene()), "fusepair")
+    assert 3 <= result["numbers"]["RANK"] <= 10

@@ -131,7 +131,7 @@ class FusionTool(Tool):
         job.progress(1, 1)
 
     def _one_tile(self, job, paired, setting, tile, number, count, whole):
-        from ...engine.sentences import UserError
+        from ...engine.sentences import UserError, sentence_of
         made = setting.pair(tile)
         if made is None:
             whole.skip(tile)
@@ -144,7 +144,7 @@ class FusionTool(Tool):
             found = self.method(job)(pair, start=setting.start, callback=lambda iteration, cost: job.progress(
                 number * (limit + 1) + iteration, count * (limit + 1)))
         except ValueError as error:
-            raise UserError("{reason}", reason=_sentence(error)) from error
+            raise UserError("{reason}", reason=sentence_of(error)) from error
         whole.add(tile, pair, found, valid, known)
         job.progress((number + 1) * (limit + 1), count * (limit + 1) + 1)
 
@@ -194,10 +194,11 @@ class FusionTool(Tool):
         report.picture(stretched(setting.hsi_picture(rgb), stretch(fused)), "Hyperspectral image in natural colours")
         report.picture(stretched(fused, stretch(fused)), "Fused image in the same colours")
         report.heading("Mean spectrum of both")
-        report.plot(_spectra_plot(paired.hsi.wavelengths, {"Hyperspectral image": setting.hsi_sample.mean(axis=1),
-                                                          "Fused image": whole.mean}))
+        report.curves(paired.hsi.wavelengths, {"Hyperspectral image": setting.hsi_sample.mean(axis=1),
+                                               "Fused image": whole.mean}, "Wavelength (nm)", "Value (HSI units)")
         report.heading("Misfit of each band: hyperspectral image, and fused image seen through its sensor")
-        report.plot(_spectra_plot(paired.hsi.wavelengths, {"Root mean square": whole.band_rmse}))
+        report.curves(paired.hsi.wavelengths, {"Root mean square": whole.band_rmse}, "Wavelength (nm)",
+                      "Value (HSI units)")
         report.table(["Multispectral band", "Centre (nm)", "Misfit (HSI units)", "Mean (HSI units)"],
                      [(band.name, band.centre, rmse, mean) for band, rmse, mean in
                       zip(setting.responses, whole.msi_band_rmse, setting.msi_sample.mean(axis=1))])
@@ -472,20 +473,3 @@ def np_square_sum(values):
     """Sum of squares over all but the first axis."""
     import numpy as np
     return np.einsum("kn,kn->k", *[values.reshape(len(values), -1)] * 2)
-
-
-def _sentence(error):
-    words = str(error)
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!")) else ".")
-
-
-def _spectra_plot(x, curves):
-    import plotly.graph_objects as go
-
-    from ...engine.report import broken
-    figure = go.Figure()
-    for name, values in curves.items():
-        at, y = broken(x, values)
-        figure.add_scatter(x=at, y=y, name=name, mode="lines", showlegend=len(curves) > 1)
-    figure.update_layout(xaxis_title="Wavelength (nm)", yaxis_title="Value (HSI units)")
-    return figure
