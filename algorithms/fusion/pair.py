@@ -162,8 +162,7 @@ class Fused:
 
     def cube(self, rows=slice(None)):
         """The fused scene (K, I, J), or some rows of it."""
-        part = self.coefficients[:, rows]
-        return (self.basis @ part.reshape(len(part), -1)).reshape(-1, *part.shape[1:])
+        return along_bands(self.basis, self.coefficients[:, rows])
 
     def rescaled(self, s_H, s_M):
         """What the fused scene is in the units before `Pair.scaled`."""
@@ -183,10 +182,26 @@ def both(left, right, X):
     return np.ascontiguousarray(down.reshape(left.shape[0], n, -1).transpose(1, 0, 2))
 
 
+def along_bands(W, X):
+    """X (n, rows, cols) with a matrix W (m, n) applied to its bands: (m, rows, cols)."""
+    return (W @ X.reshape(len(X), -1)).reshape(-1, *X.shape[1:])
+
+
 def eigen(P):
-    """Eigenvalues, not negative, and eigenvectors of P' P."""
-    values, vectors = np.linalg.eigh((P.T @ P).toarray())
+    """Eigenvalues, not negative, and eigenvectors of P' P, for a sparse P."""
+    return eigen_dense(P.toarray())
+
+
+def eigen_dense(P):
+    """The same for a dense P."""
+    values, vectors = np.linalg.eigh(P.T @ P)
     return np.maximum(values, 0), vectors
+
+
+def positive(name, value):
+    """Raise ValueError for a parameter that must be finite and above 0, and is not."""
+    if not 0 < value < np.inf:
+        raise ValueError(f"{name} is {value}; it must be above 0")
 
 
 def scales(Y, quantile=QUANTILE):
