@@ -46,7 +46,7 @@ def test_the_blur_is_the_papers_and_travels_with_the_image(tmp_path):
     np.testing.assert_allclose(hsi, expected.hsi, rtol=1e-5)
     with rasterio.open(tmp_path / "hsi.tif") as file:
         assert float(file.tags()["SUBPIXEL_PSF_SIGMA"]) == pytest.approx(9 * np.sqrt(2 * np.log(2)) / 4)
-        assert float(file.tags()["SUBPIXEL_PSF_SIZE"]) == 9
+        assert float(file.tags()["SUBPIXEL_PSF_SIZE"]) == 9 and float(file.tags()["SUBPIXEL_PSF_RATIO"]) == 4
         assert file.tags()["SUBPIXEL_TOOL"] == "subpixel:waldpair"
 
 
@@ -70,6 +70,31 @@ def test_bands_keep_their_wavelengths_and_have_names(tmp_path):
         np.testing.assert_allclose(widths[[0, 5]], [66, 175], rtol=0.02)
 
 
+def test_a_blur_of_one_pixel_sees_the_one_on_which_its_centre_lies(tmp_path):
+    hsi, _, _ = made(tmp_path, KERNELSIZE=1, PHASE=1)
+    np.testing.assert_allclose(hsi, Z[:, 1::4, 1::4][:, :10, :12], rtol=1e-6)
+
+
+def test_a_band_named_twice_is_made_once(tmp_path):
+    _, msi, _ = made(tmp_path, SENSORBANDS="B3, b2,B2, B3")
+    with rasterio.open(tmp_path / "msi.tif") as file:
+        assert file.descriptions == ("B3", "B2") and len(msi) == 2
+
+
+@pytest.mark.parametrize("phase", [None, 3])
+def test_what_is_fused_from_a_scene_without_a_georeference_compares_with_it(phase, tmp_path):
+    cube = np.float32(scene(42, 51))
+    reference = write(tmp_path / "scene.tif", cube, Affine.identity(), None, X)
+    run_tool("waldpair", {"INPUT": reference, "PHASE": phase, "SIGMA": 1.7, "SENSORBANDS": BANDS},
+             HSI=tmp_path / "hsi.tif", MSI=tmp_path / "msi.tif")
+    run_tool("fuse", {"HSI": tmp_path / "hsi.tif", "MSI": tmp_path / "msi.tif"}, FUSED=tmp_path / "fused.tif")
+    result, _ = run_tool("comparefusion", {"FUSED": tmp_path / "fused.tif", "REFERENCE": reference})
+    fused, first = read(tmp_path / "fused.tif"), 0 if phase is None else 1
+    assert fused.shape[1:] != cube.shape[1:]
+    part = cube[:, first:first + fused.shape[1], first:first + fused.shape[2]]
+    assert result["numbers"]["RSNR"] == pytest.approx(snr(part, fused), abs=1e-4) and result["numbers"]["RSNR"] > 30
+
+
 @pytest.mark.parametrize("place", ["none", "points"])
 def test_the_pair_can_be_fused_and_compared_whatever_its_georeference(place, tmp_path):
     reference = write(tmp_path / "scene.tif", Z, Affine.identity(), None, X)
@@ -80,7 +105,7 @@ def test_the_pair_can_be_fused_and_compared_whatever_its_georeference(place, tmp
     values = {"INPUT": reference, "PHASE": 1, "SIGMA": 1.7, "SENSORBANDS": BANDS}
     run_tool("waldpair", values, HSI=tmp_path / "hsi.tif", MSI=tmp_path / "msi.tif")
     _, said = run_tool("fuse", {"HSI": tmp_path / "hsi.tif", "MSI": tmp_path / "msi.tif"}, FUSED=tmp_path / "fused.tif")
-    assert any("sigma 1.7" in line for line in said)
+    assert any("sigma 0.425 in 2.25 HSI pixels" in line for line in said)
     fused = read(tmp_path / "fused.tif")
     rows, cols = fused.shape[1:]
     assert rows >= 38 and cols >= 46 and snr(Z[:, :rows, :cols], fused) > 30
@@ -117,7 +142,8 @@ def test_noise_is_of_the_power_and_seed_asked_for(tmp_path):
 
 @pytest.mark.parametrize("values, words", [
     ({"PHASE": 3.5}, "between 0 and 3"), ({"SENSORBANDS": "B2, B99"}, "B99 is no band"), ({"RATIO": 60}, "less than"),
-    ({"wavelengths": None}, "no wavelengths"), ({"SRF": "table"}, "SRFTABLE")])
+    ({"wavelengths": None}, "no wavelengths"), ({"SRF": "table"}, "SRFTABLE"),
+    ({"KERNELSIZE": 1}, "KERNELSIZE is 1, .* Choose 2 or more"), ({"SIGMA": 0.01}, "SIGMA is 0.01, .*larger")])
 def test_what_cannot_be_made_is_said(values, words, tmp_path):
     with pytest.raises(UserError, match=words):
         made(tmp_path, **values)
@@ -191,9 +217,24 @@ def test_identical_images_have_no_finite_ratio(tmp_path):
     assert any("identical" in line for line in said)
 
 
+def test_images_of_one_size_without_a_georeference_lie_on_each_other(tmp_path):
+    for grids in ((Affine.identity(), GRID), (GRID, Affine.identity()), (Affine.identity(),) * 2):
+        result, _ = compared(tmp_path, grid=grids[0], fused_grid=grids[1])
+        assert_figures(result["numbers"], quality(Z, Z_HAT, 4))
+
+
+NOWHERE, CUT = Affine.identity(), {"Z_hat": Z_HAT[:, :38]}
+
+
 @pytest.mark.parametrize("options, words", [
-    ({"fused_grid": GRID * Affine.translation(0.4, 0)}, "in common"), ({"crs": "EPSG:32632"}, "in common"),
-    ({"fused_grid": GRID * Affine.scale(2)}, "in common"), ({"fused_grid": GRID * Affine.translation(90, 0)}, "common"),
+    ({"fused_grid": GRID * Affine.translation(0.4, 0)}, "do not lie on each other"),
+    ({"crs": "EPSG:32632"}, "do not lie on each other"), ({"fused_grid": GRID * Affine.scale(2)}, "do not lie on each"),
+    ({"fused_grid": GRID * Affine.translation(90, 0)}, "do not overlap"),
+    ({"grid": NOWHERE, "fused_grid": NOWHERE, **CUT}, "sizes differ: .* 50 x 38 .* 50 x 40.* of both"),
+    ({"grid": NOWHERE, **CUT}, "sizes differ.* of the reference"),
+    ({"fused_grid": NOWHERE, **CUT}, "sizes differ.* of the fused image"),
+    ({"Z": np.where(np.arange(50) < 25, Z, NODATA), "Z_hat": np.where(np.arange(50) < 25, NODATA, Z_HAT)},
+     "No pixel has a value in both"),
     ({"x": None, "Z": Z[:20]}, "cannot be told"), ({"x_hat": X + 30}, "No band")])
 def test_what_cannot_be_compared_is_refused(options, words, tmp_path):
     with pytest.raises(UserError, match=words):

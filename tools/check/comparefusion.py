@@ -16,7 +16,8 @@ class CompareFusion(Tool):
 
     The reference is an image that is known to be right, such as the scene that waldpair made the pair from. Bands are
     told apart by their wavelengths, or taken in their order where an image has none. Only pixels with a value in both
-    images count, on the ground that both cover; the pixels must lie on each other.
+    images count, on the ground that both cover; the pixels must lie on each other. Images without a georeference must
+    be of one size; one without lies where waldpair takes it to lie, its upper left corner at 0, 0.
 
     SSIM and UIQI compare windows of a band; windows with less than half of their weight on valid pixels are left
     out."""
@@ -130,7 +131,7 @@ class CompareFusion(Tool):
                   "Signal-to-noise ratios of each band (dB)": {"R-SNR": "rsnr", "PSNR": "psnr"}}
         for caption, lines in curves.items():
             report.heading(caption)
-            report.plot(plot(at, label, {name: [row[key] for row in rows] for name, key in lines.items()}))
+            report.curves(at, {name: [row[key] for row in rows] for name, key in lines.items()}, label)
         report.heading("Where the errors are")
         for caption, image, unit in (("Root-mean-square error over the bands", rmse, ""),
                                      ("Spectral angle", angle, "degrees")):
@@ -176,6 +177,7 @@ class Common:
         import numpy as np
 
         from ...algorithms.fusion.quality import angles
+        from ...engine.sentences import UserError
         valid = np.zeros((self.height, self.width), bool)
         rmse, angle = (np.full(valid.shape, np.nan, np.float32) for _ in range(2))
         for rows, Z, Z_hat, known in self.strips(range(len(self.bands))):
@@ -186,7 +188,8 @@ class Common:
             angle[rows][known] = angles(Z, Z_hat)
             progress(rows.stop, self.height)
         if not valid.any():
-            raise apart(self.fused, self.reference)
+            raise UserError("No pixel has a value in both images: of the {pixels} that both cover, each is nodata in "
+                            "one or the other. Give images with less masked.", pixels=self.height * self.width)
         return valid, rmse, angle
 
     def cubes(self, group):
@@ -223,28 +226,48 @@ def matched(job, fused, reference):
 
 
 def offset(fused, reference):
-    """Row and column of the reference's pixel on which the fused image's first one lies."""
+    """
+    Row and column of the reference's pixel on which the fused image's first one lies.
+
+    An image without a georeference lies where QGIS draws it, as `waldpair` takes it; both without, or one of the
+    other's size, lie on each other.
+    """
+    from ...engine.sentences import UserError
     placed = [not scene.transform.is_identity or bool(scene.gcps[0]) for scene in (fused, reference)]
-    if not all(placed):
-        if (fused.width, fused.height) != (reference.width, reference.height):
-            raise apart(fused, reference)
+    alike = (fused.width, fused.height) == (reference.width, reference.height)
+    if alike and not all(placed):
         return 0, 0
+    found = None if not any(placed) else aligned(fused, reference)
+    if found is not None:
+        return found
+    if not all(placed):
+        raise UserError("The sizes differ: the fused image has {width} x {height} pixels and the reference {columns} x "
+                        "{rows}. Without a georeference of {which} it cannot be told how they lie on each other. "
+                        "Georeference both alike, or give images of one size.", width=fused.width,
+                        height=fused.height, columns=reference.width, rows=reference.height,
+                        which="both" if not any(placed) else "the fused image" if placed[1] else "the reference")
+    raise UserError("The pixels of the fused image and of the reference do not lie on each other: {grid} against "
+                    "{other}. Bring the reference to the fused image's grid first (Warp, with its extent, pixel size "
+                    "and CRS).", grid=grid(fused), other=grid(reference))
+
+
+def aligned(fused, reference):
+    """`offset` by where both images lie on the map; None where their pixels do not lie on each other."""
     if fused.crs and reference.crs and fused.crs != reference.crs:
-        raise apart(fused, reference)
+        return None
     relative = ~reference.map_transform * fused.map_transform
     across, down = round(relative.c), round(relative.f)
     for corner in ((0, 0), (fused.width, 0), (0, fused.height)):
         x, y = relative * corner
         if max(abs(x - corner[0] - across), abs(y - corner[1] - down)) > SHIFT:
-            raise apart(fused, reference)
+            return None
     return down, across
 
 
 def apart(fused, reference):
     from ...engine.sentences import UserError
-    return UserError("The fused image and the reference have no pixels in common: {grid} against {other}. Bring the "
-                     "reference to the fused image's grid first (Warp, with its extent, pixel size and CRS).",
-                     grid=grid(fused), other=grid(reference))
+    return UserError("The fused image and the reference do not overlap: {grid} against {other}. Choose images of the "
+                     "same ground.", grid=grid(fused), other=grid(reference))
 
 
 def grid(scene):
@@ -259,15 +282,3 @@ def finite(value):
     """A number, or None where it is infinite or unknown."""
     import math
     return float(value) if math.isfinite(value) else None
-
-
-def plot(x, label, curves):
-    import plotly.graph_objects as go
-
-    from ...engine.report import broken
-    figure = go.Figure()
-    for name, values in curves.items():
-        at, y = broken(x, [float("nan") if value is None else value for value in values])
-        figure.add_scatter(x=at, y=y, name=name, mode="lines")
-    figure.update_layout(xaxis_title=label)
-    return figure

@@ -37,7 +37,8 @@ class WaldPair(Tool):
                   "responses. Bands that the scene does not cover are left out. Default sentinel2a.")
     srf_table = _pairs.SRF_TABLE
     names = Text("SENSORBANDS", "Bands of the sensor", optional=True, help="Names of the multispectral bands to make, "
-                 "separated by commas, for example B2, B3, B4, B8. Empty: all that the scene covers.")
+                 "separated by commas, for example B2, B3, B4, B8; one that is named twice is made once. Empty: all "
+                 "that the scene covers.")
     snr = Real("SNR", "Signal-to-noise ratio (dB)", minimum=-50.0, maximum=200.0, optional=True, help="Of the white "
                "noise added to each image, against its mean square over all bands, in decibels; 30 is common. None "
                "given (the default): no noise.")
@@ -65,18 +66,18 @@ class WaldPair(Tool):
     def run(self, job):
         from ...algorithms.fusion.waldpair import untouched, wald_pair
         from ...engine.pairing import fill
-        from ...engine.sentences import UserError
+        from ...engine.sentences import UserError, sentence_of
         scene, ratio = job.scene(self.image), job.value(self.ratio)
         responses, P3 = self._response(job, scene)
         self._check_memory(scene, ratio, len(P3))
         cube, valid = self._read(job, scene)
         psf = self._psf(job)
+        self._check_blur(psf, scene, ratio, job.value(self.phase))
         try:
             pair = wald_pair(fill(cube, valid), P3, ratio, psf, job.value(self.phase), job.value(self.snr),
                              job.value(self.seed))
         except ValueError as error:
-            words = str(error)
-            raise UserError("{reason}.", reason=words[:1].upper() + words[1:]) from error
+            raise UserError("{reason}", reason=sentence_of(error)) from error
         known = untouched(pair, valid)
         if not known.any():
             raise UserError("The blur of every hyperspectral pixel reaches masked ground, so that none is left. Choose "
@@ -84,7 +85,7 @@ class WaldPair(Tool):
         phase = (ratio - 1) / 2 if job.value(self.phase) is None else job.value(self.phase)
         self._write(job, self.hsi, coarser(scene, ratio, phase, known.shape), scene.band_names, pair.Y_H, known,
                     wavelengths=scene.wavelengths, fwhm=scene.fwhm)
-        tag(job.path(self.hsi), psf)
+        tag(job.path(self.hsi), psf, ratio)
         self._write(job, self.msi, placed(scene), [band.name for band in responses], pair.Y_M, valid,
                     wavelengths=[band.centre for band in responses], fwhm=[band.width for band in responses])
         job.say("{width} by {height} hyperspectral pixels of {bands} bands, blurred by a Gaussian of sigma {sigma} in "
@@ -106,7 +107,7 @@ class WaldPair(Tool):
             if name.casefold() not in by_name:
                 raise UserError("{name} is no band of the sensor, which has {bands}.", name=name,
                                 bands=", ".join(band.name for band in known))
-        chosen = [by_name[name.casefold()] for name in wanted] or known
+        chosen = [by_name[name] for name in dict.fromkeys(map(str.casefold, wanted))] or known
         P3, covered = response_matrix(chosen, scene.wavelengths, scene.fwhm)
         usable = covered >= COVERED
         left = [band for band, use in zip(chosen, usable) if not use]
@@ -124,6 +125,26 @@ class WaldPair(Tool):
         from ...algorithms.fusion.degradation import Gaussian
         size, sigma = job.value(self.size), job.value(self.sigma)
         return Gaussian.printed(size) if sigma is None else Gaussian(sigma, size)
+
+    def _check_blur(self, psf, scene, ratio, phase):
+        """Refuse a blur that reaches not even the scene pixel next to a hyperspectral pixel's centre."""
+        import numpy as np
+
+        from ...algorithms.fusion.waldpair import sampled
+        from ...engine.sentences import UserError, sentence_of
+        try:
+            centres = sampled(max(scene.width, scene.height), ratio, phase)
+        except ValueError as error:
+            raise UserError("{reason}", reason=sentence_of(error)) from error
+        away = np.abs(centres - np.round(centres)).max(initial=0.0)
+        if away >= psf.size / 2:
+            raise UserError("KERNELSIZE is {size}, too small for a blur around a centre that lies between two scene "
+                            "pixels, so that it would see none. Choose 2 or more, or a ratio (RATIO) and a PHASE that "
+                            "are whole numbers, with which the centres lie on scene pixels.", size=psf.size)
+        if not psf.weights(away) > 0:
+            raise UserError("SIGMA is {sigma}, too small for a blur around a centre that lies {away} scene pixels from "
+                            "the nearest one, so that it would see none. Choose a larger one, such as {larger}.",
+                            sigma=f"{psf.sigma:g}", away=f"{away:.2g}", larger=0.1)
 
     def _check_memory(self, scene, ratio, K_M):
         """The scene as float32, filled; both images with their noise as float64."""
@@ -186,8 +207,14 @@ def coarser(scene, ratio, phase, shape):
     return Place(shape[1], shape[0], transform, here.crs, (points, here.gcps[1]))
 
 
-def tag(path, psf):
-    """Write the blur into a raster's metadata, where the fusion tools look for it."""
+def tag(path, psf, ratio):
+    """
+    Write the blur into a raster's metadata, where the fusion tools look for it.
+
+    It is given in scene pixels; with the tag of scene pixels per pixel of the raster it fits whatever that is paired
+    with.
+    """
     import rasterio
     with rasterio.open(path, "r+") as dataset:
-        dataset.update_tags(**{_pairs.SIGMA: f"{psf.sigma:.17g}", _pairs.SIZE: f"{psf.size:g}"})
+        dataset.update_tags(**{_pairs.SIGMA: f"{psf.sigma:.17g}", _pairs.SIZE: f"{psf.size:g}",
+                               _pairs.RATIO: f"{ratio:.17g}"})
