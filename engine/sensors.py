@@ -8,7 +8,7 @@ import numpy as np
 
 from .formats import read_spectra
 from .sentences import UserError
-from .wavelengths import NANOMETRES, to_nanometres
+from .wavelengths import to_nanometres
 
 COVERED = 0.5    # of a band's response that must lie where the scene has bands
 NEAR = 15.0      # nm between a band and the sensor's band that it is taken for, at most
@@ -95,12 +95,13 @@ def read_responses(path):
     UserError
         No response in it, none with wavelengths, or values that are not those of a response.
     """
-    made = _from_geojson(path) if str(path).lower().endswith(("json",)) else _from_spectra(path)
+    made = _from_geojson(path) if str(path).lower().endswith("json") else _from_spectra(path)
     for response in made:
-        if not (np.all(np.isfinite(response.y)) and np.all(response.y >= -0.05 * max(response.y.max(), 0))
-                and response.y.max() > 0):
+        if not (len(response.y) > 1 and np.all(np.isfinite(response.x)) and np.all(np.isfinite(response.y)) and
+                np.all(response.y >= -0.05 * max(response.y.max(), 0)) and response.y.max() > 0):
             raise UserError("The response of {name} in {path} has negative or missing values, or is 0 throughout. "
-                            "Give values from 0 upwards.", name=response.name, path=str(path))
+                            "Give values from 0 upwards, two or more without a gap between them.", name=response.name,
+                            path=str(path))
     return made
 
 
@@ -110,30 +111,37 @@ def _from_spectra(path):
         raise UserError("{path} gives no wavelengths for the responses. Name them in a column wavelength.",
                         path=str(path))
     order = np.argsort(spectra.x)
-    return [Response(name, spectra.x[order], np.nan_to_num(column[order]))
+    return [_without_blank_ends(name, spectra.x[order], column[order])
             for name, column in zip(spectra.names, spectra.M.T)]
+
+
+def _without_blank_ends(name, x, y):
+    known = np.flatnonzero(~np.isnan(y))
+    part = slice(known[0], known[-1] + 1) if known.size else slice(0)
+    return Response(name, x[part], y[part])
 
 
 def _from_geojson(path):
     try:
         with open(path, encoding="utf-8-sig") as file:
             features = json.load(file)["features"]
-        profiles = [(feature["properties"].get("name") or f"band {number}",
-                     next(_profile(value) for value in feature["properties"].values() if _profile(value)))
-                    for number, feature in enumerate(features, 1)]
+        made = [_from_feature(feature["properties"], number) for number, feature in enumerate(features, 1)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise UserError("{path} cannot be read as spectral responses ({reason}). Give a CSV table with a column "
                         "wavelength and one per band, or a GeoJSON library.", path=str(path),
                         reason=str(error) or "a feature has no profile") from error
-    if not profiles:
+    if not made:
         raise UserError("{path} holds no response.", path=str(path))
-    made = []
-    for name, profile in profiles:
-        unit = str(profile.get("xUnit") or "").lower()
-        x = to_nanometres(profile["x"], unit if unit in NANOMETRES else None)
-        order = np.argsort(x)
-        made.append(Response(name, x[order], np.asarray(profile["y"], dtype=float)[order]))
     return made
+
+
+def _from_feature(properties, number):
+    profile = next(_profile(value) for value in properties.values() if _profile(value))
+    with np.errstate(divide="ignore"):
+        x = to_nanometres(profile["x"], str(profile.get("xUnit") or ""))
+    order = np.argsort(x)
+    return _without_blank_ends(properties.get("name") or f"band {number}", x[order],
+                               np.asarray(profile["y"], dtype=float)[order])
 
 
 def _profile(value):
@@ -147,6 +155,9 @@ def choose_bands(responses, names, wavelengths=None, sensor=""):
     """
     The response of each band of an image, by its name (B8A, b08a, SR_B5 ...), its wavelength, or its number.
 
+    Where the image has wavelengths, a name or number counts only where every band's wavelength agrees: within 15 nm
+    and half of the sensor band's width.
+
     Parameters
     ----------
     names : list of str
@@ -159,12 +170,12 @@ def choose_bands(responses, names, wavelengths=None, sensor=""):
     Raises
     ------
     UserError
-        It cannot be told which bands the image has.
+        It cannot be told which bands the image has, or their wavelengths are not the sensor's.
     """
     by_name = {_key(response.name): response for response in responses}
     found = [by_name.get(_key(name)) for name in names]
     if all(found) and len({id(response) for response in found}) == len(found):
-        return found
+        return _agreeing(found, names, wavelengths)
     if wavelengths is not None:
         centres = np.array([response.centre for response in responses])
         nearest = np.abs(centres[:, None] - wavelengths).argmin(axis=0)
@@ -172,15 +183,28 @@ def choose_bands(responses, names, wavelengths=None, sensor=""):
         if far.max() <= NEAR and len(set(nearest)) == len(nearest):
             return [responses[row] for row in nearest]
     if len(names) == len(responses):
-        return list(responses)
+        return _agreeing(list(responses), names, wavelengths)
     for family, products in CUSTOMARY.items():
         if sensor.startswith(family) and len(names) in products:
             listed = products[len(names)]
-            return [by_name[_key(name)] for name in (listed.split(",") if "," in listed else listed.split())]
+            return _agreeing([by_name[_key(name)] for name in (listed.split(",") if "," in listed else
+                                                               listed.split())], names, wavelengths)
     raise UserError("The multispectral image has {count} bands ({names}) and the sensor {all} ({bands}): it cannot be "
                     "told which is which. Name the image's bands as the sensor's, or give a table with a response for "
                     "each of its bands.", count=len(names), names=", ".join(names), all=len(responses),
                     bands=", ".join(response.name for response in responses))
+
+
+def _agreeing(found, names, wavelengths):
+    """The responses found for bands, whose wavelengths, if known, are theirs."""
+    for response, name, wavelength in zip(found, names, [] if wavelengths is None else wavelengths):
+        if abs(response.centre - wavelength) > NEAR + response.width / 2:
+            raise UserError("By its {how}, band {name} of the multispectral image would be {band} of the sensor, but "
+                            "it lies at {there} nm and that at {here} nm: is SRF the right sensor? Choose the sensor "
+                            "that took the image, or a table with a response for each of its bands.", name=name,
+                            how="name" if _key(name) == _key(response.name) else "number", band=response.name,
+                            there=f"{wavelength:.0f}", here=f"{response.centre:.0f}")
+    return found
 
 
 def _key(name):

@@ -63,6 +63,33 @@ def test_bands_are_known_by_wavelength_and_by_number():
         choose_bands(sensor, plain, np.array([665.0, 560, 510]))
 
 
+def test_names_of_another_sensor_are_not_believed_against_wavelengths():
+    names, landsat = [f"SR_B{number}" for number in range(2, 8)], np.array([482.0, 561, 655, 865, 1609, 2201])
+    assert [band.name for band in choose_bands(built_in("landsat8"), names, landsat, "landsat8")][3] == "B5"
+    assert choose_bands(built_in("sentinel2a"), names)[3].name == "B5"
+    with pytest.raises(UserError, match="By its name, band SR_B5 .* would be B5 .* 865 nm .* 704 nm: is SRF the right"):
+        choose_bands(built_in("sentinel2a"), names, landsat, "sentinel2a")
+
+
+@pytest.mark.parametrize("sensor, wavelengths, words", [
+    ("landsat8", [425.0, 480, 545, 605, 660, 725, 832, 950], "Band 4 .* B4 .* 605 nm and that at 655 nm"),
+    ("sentinel2a", [490.0, 560, 665, 1500], "Band 4 .* B8 .* 1500 nm and that at 833 nm")])
+def test_numbers_are_not_believed_against_wavelengths(sensor, wavelengths, words):
+    names = [f"Band {number}" for number in range(1, len(wavelengths) + 1)]
+    assert len(choose_bands(built_in(sensor), names, None, sensor)) == len(names)
+    with pytest.raises(UserError, match=f"By its number, band {words}: is SRF the right sensor"):
+        choose_bands(built_in(sensor), names, np.array(wavelengths), sensor)
+
+
+def test_wavelengths_agree_within_15_nm_and_half_the_width():
+    sensor = [box("green", 560, 40), box("red", 660, 20)]
+    for names in (["green", "red"], ["one", "two"]):
+        assert choose_bands(sensor, names, np.array([594.5, 635.5])) == sensor
+        for wrong in ([595.5, 660.0], [560.0, 634.5]):
+            with pytest.raises(UserError, match="right sensor"):
+                choose_bands(sensor, names, np.array(wrong))
+
+
 def test_tables_are_read(tmp_path):
     csv = tmp_path / "srf.csv"
     csv.write_text("wavelength,red,nir\n600,0,0\n650,1,0\n700,0,0\n800,0,1\n900,0,0\n")
@@ -91,6 +118,36 @@ def test_bad_tables_get_a_sentence(tmp_path):
     path.write_text("wavelength,red\n600,-1\n650,1\n700,0\n")
     with pytest.raises(UserError, match="negative or missing"):
         read_responses(path)
+
+
+def test_blanks_at_the_ends_of_a_response_are_dropped_and_inside_refused(tmp_path):
+    path = tmp_path / "srf.csv"
+    path.write_text("wavelength,red,nir\n600,,\n650,1,\n700,0.5,\n800,,1\n900,,0.25\n")
+    red, nir = read_responses(path)
+    assert red.x.tolist() == [650, 700] and red.y.tolist() == [1, 0.5] and nir.x.tolist() == [800, 900]
+    for inside in ("600,1,\n605,,1\n610,1,\n", "600,,1\n605,,1\n610,,0\n", "600,1,1\n605,,1\n610,,0\n"):
+        path.write_text(f"wavelength,red,nir\n{inside}")
+        with pytest.raises(UserError, match="red in .* negative or missing"):
+            read_responses(path)
+
+
+def profile(tmp_path, x, y, unit):
+    path = tmp_path / "srf.geojson"
+    path.write_text(json.dumps({"features": [{"properties": {"name": "B1", "p": {"x": x, "y": y, "xUnit": unit}}}]}))
+    return read_responses(path)
+
+
+def test_geojson_in_wavenumbers(tmp_path):
+    response, = profile(tmp_path, [15000, 15385, 16000], [0, 1, 0], "cm-1")
+    assert response.x == pytest.approx([625, 649.98, 666.67], abs=0.01) and response.y.tolist() == [0, 1, 0]
+    assert profile(tmp_path, [0.6, 0.65], [1, 1], None)[0].x == pytest.approx([600, 650])
+    response, = profile(tmp_path, [500, 600, 700, 800], [None, 1, 0.5, None], "nm")
+    assert response.x.tolist() == [600, 700]
+    for x, y in (([0, 15000, 16000], [1, 1, 1]), ([15000, 15500, 16000], [1, None, 1])):
+        with pytest.raises(UserError, match="missing"):
+            profile(tmp_path, x, y, "cm-1")
+    with pytest.raises(UserError, match="cannot be read as spectral responses"):
+        profile(tmp_path, [1, 2], [1, "much"], "nm")
 
 
 def test_a_triangle_is_integrated():
