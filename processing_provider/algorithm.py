@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from qgis.core import QgsProcessingAlgorithm, QgsProcessingException, QgsProcessingParameterDefinition
+from qgis.core import QgsExpression, QgsProcessingAlgorithm, QgsProcessingException, QgsProcessingParameterDefinition
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine import declare
@@ -33,7 +33,10 @@ def spelled_out(parameter, given):
         try:
             number = float(given)
         except ValueError:
-            return None  # an expression
+            value = QgsExpression(given).evaluate()
+            if isinstance(value, (int, float)):
+                return value
+            return given if given.strip() else None
         return int(number) if number.is_integer() else number
     return given if isinstance(given, (int, float)) or isinstance(parameter, declare.Choice) and isinstance(
         given, str) else None
@@ -158,9 +161,10 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             if feedback.isCanceled():
                 return {}
             staging.deliver()
-        for name in [*result["rasters"], *result["spectra"]]:
-            label = tr(next(output.label for output in self._tool.outputs() if output.name == name))
-            styles.style_on_loading(targets[name], context, f"{label} ({self._tool.id})", name in result["spectra"])
+        for order, output in enumerate(self._tool.outputs()):
+            if output.name in result["rasters"] or output.name in result["spectra"]:
+                styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", order,
+                                        output.name in result["spectra"])
         return {output.name: result["numbers"].get(output.name) if isinstance(output, declare.NumberOutput)
                 else targets.get(output.name) for output in self._tool.outputs()}
 

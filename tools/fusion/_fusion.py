@@ -10,6 +10,7 @@ from . import _pairs
 
 LOW_RANK_SIDE = 144   # pixels of a tile's side, at most, that few terms of low rank can describe: the papers' largest
 ROWS = 256            # rows of the fused image that are written at once, as many as a block of the file has
+MISFIT = 0.15         # of an image's level (root mean square) that a fused image may miss it by without a word
 FEW = 32              # and that are made at once
 SHOWN = 600           # pixels of a picture's longer side in the report
 
@@ -107,14 +108,15 @@ class FusionTool(Tool):
     def check(self, job, pair):
         """Say or refuse what can be seen before the run; `pair` is that of the first tile with data."""
 
-    def figures(self, job, report, whole):
-        """Sections of the report that only this tool has."""
+    def preface(self, job, report):
+        """A section that only this tool has, at the head of the report."""
 
     def run(self, job):
         from ...engine.pairing import pair_up
         hsi, msi = job.scene(self.hsi), job.scene(self.msi)
-        responses, P3 = _pairs.response_of(job, hsi, msi, self.srf, self.srf_table)
+        _pairs.check_order(hsi, msi)
         paired = pair_up(hsi, msi, job.say, job.warn)
+        responses, P3 = _pairs.response_of(job, hsi, msi, self.srf, self.srf_table)
         paired, psfs = self.prepared(job, paired, P3)
         setting = Setting(self, job, paired, P3, responses, psfs)
         tiles = self._tiles(job, paired, setting)
@@ -124,6 +126,7 @@ class FusionTool(Tool):
                 self._one_tile(job, paired, setting, tile, number, len(tiles), whole)
             whole.finish()
         self._say_how_it_ended(job, whole)
+        self._warn_of_misfit(job, setting, whole)
         job.give_number(self.rmse, whole.rmse)
         job.give_number(self.msi_rmse, whole.msi_rmse)
         whole.give_spectra(job)
@@ -168,6 +171,16 @@ class FusionTool(Tool):
                     width=paired.width, height=paired.height, count=len(made), overlap=2 * paired.overlap)
         return made
 
+    def _warn_of_misfit(self, job, setting, whole):
+        import numpy as np
+        for name, misfit, sample in (("hyperspectral", whole.rmse, setting.hsi_sample),
+                                     ("multispectral", whole.msi_rmse, setting.msi_sample)):
+            level = float(np.sqrt(np.mean(np.square(sample))))
+            if misfit > MISFIT * level:
+                job.warn("The fused image misses the {name} one by {percent} % of its level: perhaps the images do not "
+                         "belong together, are shifted, or the sensor (SRF) is another. fusepair checks that.",
+                         name=name, percent=round(100 * misfit / level))
+
     def _say_how_it_ended(self, job, whole):
         if not whole.notes or whole.most == 0:
             return
@@ -188,6 +201,7 @@ class FusionTool(Tool):
         report.numbers(Bands=paired.hsi.L, Fused_pixels=whole.pixels, MSI_pixels_per_HSI_pixel=f"{paired.ratio[1]:.3g}"
                        f" x {paired.ratio[0]:.3g}", Misfit_of_the_HSI=whole.rmse, Misfit_of_the_MSI=whole.msi_rmse,
                        Iterations=whole.most, Tiles=tiles)
+        self.preface(job, report)
         report.heading("The hyperspectral image, and the fused one")
         rgb = natural_colours(paired.hsi.L, paired.hsi.wavelengths)
         fused = bands_of(job.path(self.fused), rgb, SHOWN)
@@ -202,13 +216,12 @@ class FusionTool(Tool):
         report.table(["Multispectral band", "Centre (nm)", "Misfit (HSI units)", "Mean (HSI units)"],
                      [(band.name, band.centre, rmse, mean) for band, rmse, mean in
                       zip(setting.responses, whole.msi_band_rmse, setting.msi_sample.mean(axis=1))])
-        if self.variability and job.wants(self.variability):
+        if self.variability and job.wants(self.variability) and whole.change_rms.any():
             self._report_change(report, setting, whole)
         if whole.names:
             report.spectra(whole.spectra("endmembers"))
             if self.abundances and job.wants(self.abundances):
                 _shared.add_composite(job, report, self.abundances, whole.names)
-        self.figures(job, report, whole)
         if len(whole.notes) == 1 and len(whole.costs) > 1:
             report.curve(range(len(whole.costs)), whole.costs, "Cost", "Iteration", "Cost",
                          logarithmic=bool((whole.costs > 0).all()))
@@ -326,7 +339,8 @@ class _Whole:
             self.names = _shared.numbered(endmembers.shape[1])
             if self._tool.abundances and self._job.wants(self._tool.abundances):
                 self._open("abundances", self._tool.abundances, len(A), self.names)
-        order = np.asarray(match(self._reference, endmembers))
+        small = 1e-9 * max(self._reference.max(), 1e-300)   # a material that vanished has no angle to any other
+        order = np.asarray(match(self._reference + small, endmembers + small))
         weight = A[order].reshape(len(A), -1)[:, valid.ravel() & tile.in_core].sum(axis=1) + 1e-12
         for key, spectra in (("endmembers", endmembers), ("changed", found.changed_endmembers)):
             if spectra is not None:

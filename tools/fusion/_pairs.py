@@ -5,6 +5,7 @@ from .. import _shared
 
 UNITS = 5.0    # times as bright as the other that an image must be in another unit
 NEAR = 1.6     # times a power of ten that it is then taken to be that
+FAR = 1.3      # times as bright that is worth a warning
 GAIN = 1.1     # times as bright that is worth a word
 SIDE = 200    # HSI pixels of the part in the middle that blur and response are estimated from, along each axis
 UNSEEN = 1e-3  # weight of masked pixels in an HSI pixel that does not disturb
@@ -40,10 +41,21 @@ PSF_WIDTH = Real("PSFWIDTH", "Width of the point spread function (HSI pixels)", 
                  "else 1. estimatesrf estimates it from the pair.")
 
 
+def check_order(hsi, msi):
+    """Refuse a pair that was given the wrong way round."""
+    from ...engine.sentences import UserError
+    if msi.L > hsi.L:
+        raise UserError("The multispectral image has more bands ({msi}) than the hyperspectral one ({hsi}). Exchange "
+                        "the two images.", msi=msi.L, hsi=hsi.L)
+
+
 def responses_of(job, srf, table):
     """The responses that the parameters name."""
     from ...engine.sensors import built_in, read_responses
     from ...engine.sentences import UserError
+    if job.value(table) and job.value(srf) != "table":
+        raise UserError("A table of responses is given (SRFTABLE), but the sensor is {sensor} (SRF). Set SRF to table, "
+                        "or leave the table out.", sensor=job.value(srf))
     if job.value(srf) != "table":
         return built_in(job.value(srf))
     if not job.value(table):
@@ -119,6 +131,10 @@ def unit_of(job, P3, hsi_sample, msi_sample, quiet=False):
     elif foreign and not quiet:
         job.warn("The multispectral image is about {times} times as bright as the hyperspectral one: it is taken to "
                  "be in another unit and divided by {unit}.", times=f"{times:.3g}", unit=f"{unit:g}")
+    elif not 1 / FAR < times < FAR and not quiet:
+        job.warn("The multispectral image is {times} times as bright as the hyperspectral one would be in its bands. "
+                 "Where that is no change of the ground, look for an offset: Sentinel-2 L2A products since 2022 add "
+                 "1000 to reflectance, which is to be subtracted first.", times=f"{times:.2f}")
     elif not 1 / GAIN < times < GAIN and not quiet:
         job.say("The multispectral image is {times} times as bright as the hyperspectral one would be in its bands.",
                 times=f"{times:.2f}")

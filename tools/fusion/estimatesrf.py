@@ -28,9 +28,9 @@ class EstimateResponse(Tool):
     roughness = Real("SMOOTHNESS", "Smoothness of the responses", default=1e-4, minimum=0.0, maximum=1e3, advanced=True,
                      help="Weight of the differences between neighbouring bands, relative to a band's mean energy: "
                           "larger for noisy images. No unit. Default 0.0001.")
-    table = FileOutput("RESPONSE", "Spectral responses", extensions=("csv",), optional=False, help="CSV table with the "
-                       "wavelength (nm) of each hyperspectral band and the response of each multispectral band there, "
-                       "1 at most.")
+    table = FileOutput("RESPONSE", "Spectral responses", extensions=("csv",), optional=False, help="CSV table with a "
+                       "row for each multispectral band: its response, 1 at most, at the wavelength (nm) of each "
+                       "hyperspectral band. It is what SRFTABLE takes.")
     width = NumberOutput("PSFWIDTH", "Width of the point spread function (HSI pixels)", help="Full width at half "
                          "maximum of the Gaussian, the mean of both directions.")
     down = NumberOutput("SHIFTDOWN", "Shift down (MSI pixels)", help="How much further down the rows the hyperspectral "
@@ -50,7 +50,10 @@ class EstimateResponse(Tool):
         from ...engine.pairing import pair_up
         from ...engine.sentences import UserError
         from ...engine.spectra import Spectra
+        if not job.path(self.table).lower().endswith(".csv"):
+            raise UserError("The spectral responses are written as CSV. Let the file's name end in .csv.")
         hsi, msi = job.scene(self.hsi), job.scene(self.msi)
+        _pairs.check_order(hsi, msi)
         if hsi.wavelengths is None:
             raise UserError("{path} has no wavelengths to give responses at. Add them to its metadata.", path=hsi.path)
         paired = pair_up(hsi, msi, job.say, job.warn)

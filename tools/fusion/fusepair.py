@@ -179,7 +179,7 @@ class FusePair(_fusion.FusionTool):
                            abundances=A.reshape(-1, *pair.msi.shape[1:]))
         return method
 
-    def figures(self, job, report, whole):
+    def preface(self, job, report):
         report.heading("What was found, and chosen")
         numbers = job.result["numbers"]
         report.table(["", ""], [
