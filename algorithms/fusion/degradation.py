@@ -13,6 +13,8 @@ class Gaussian:
     """
     A Gaussian point spread function of standard deviation `sigma`, cut to `size` pixels of the fine image.
 
+    A pixel that the cut goes through counts by its share within, so that the kernel moves smoothly with its centre.
+
     LL1 (Prevost et al. 2021, appendix C) prints sigma = q sqrt(2 ln 2) / 4 for q = 9, that is `printed(9)`; the
     authors' program takes the decimal logarithm there (1.746 in place of 2.649).
     """
@@ -21,7 +23,8 @@ class Gaussian:
     size: float
 
     def weights(self, distance):
-        return np.exp(-0.5 * (distance / self.sigma) ** 2) * (np.abs(distance) < self.size / 2)
+        inside = np.clip(self.size / 2 + 0.5 - np.abs(distance), 0, 1)
+        return np.exp(-0.5 * (distance / self.sigma) ** 2) * inside
 
     @property
     def width(self):

@@ -8,6 +8,7 @@ import numpy as np
 from .degradation import degradation, interpolation
 
 QUANTILE = 0.999   # of a band's values that is brought to one, as in LL1, section V-B
+OUTSIDE = 2.5      # HSI pixels that a centre may lie beyond the MSI's edge: a shift of two, and what overlaps in part
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,8 @@ class Pair:
         Raises
         ------
         ValueError
-            Shapes that do not belong together, values that are not finite, or an MSI with fewer pixels than the HSI.
+            Shapes that do not belong together, values that are not finite, an MSI with fewer pixels than the HSI, an
+            MSI band without response, or centres more than OUTSIDE HSI pixels off the MSI.
         """
         (K, I_H, J_H), (K_M, I, J) = hsi.shape, msi.shape
         if P3.shape != (K_M, K) or (len(rows), len(columns)) != (I_H, J_H):
@@ -60,9 +62,16 @@ class Pair:
             raise ValueError(f"the MSI has {I} x {J} pixels, fewer than the HSI's {I_H} x {J_H}")
         if not (np.isfinite(hsi).all() and np.isfinite(msi).all()):
             raise ValueError("the images hold values that are not finite: fill or leave them out first")
+        P3 = np.asarray(P3, dtype=np.float64)
+        unseen = np.flatnonzero(~(np.isfinite(P3).all(axis=1) & (P3 != 0).any(axis=1)))
+        if unseen.size:
+            raise ValueError(f"the response of MSI band {unseen[0] + 1} is not finite, or zero for every HSI band: "
+                             "leave the band out, or give its response")
+        for name, centres, size in (("rows", rows, I), ("columns", columns, J)):
+            _check_centres(name, np.asarray(centres, dtype=np.float64), size)
         along, across = psf if isinstance(psf, tuple) else (psf, psf)
         return cls(hsi, msi, degradation(I, rows, along, boundary), degradation(J, columns, across, boundary),
-                   np.asarray(P3, dtype=np.float64), interpolation(I, rows), interpolation(J, columns))
+                   P3, interpolation(I, rows), interpolation(J, columns))
 
     @property
     def K(self):
@@ -73,11 +82,6 @@ class Pair:
     def K_M(self):
         """Bands of the MSI."""
         return self.msi.shape[0]
-
-    @property
-    def ratio(self):
-        """How many MSI pixels an HSI pixel is wide, as a mean over both axes."""
-        return (self.msi.shape[1] / self.hsi.shape[1] + self.msi.shape[2] / self.hsi.shape[2]) / 2
 
     @property
     def Y_H(self):
@@ -172,6 +176,16 @@ class Fused:
         return replace(self, basis=times(self.basis, s_H), endmembers=times(self.endmembers, s_H),
                        changed_endmembers=times(self.changed_endmembers, s_M),
                        variability=times(self.variability, s_M))
+
+
+def _check_centres(name, centres, size):
+    step = (centres[-1] - centres[0]) / (len(centres) - 1) if len(centres) > 1 else size
+    if not (np.isfinite(centres).all() and step > 0):
+        raise ValueError(f"the centres of the HSI's {name} must be finite and rise")
+    off = max(-0.5 - centres[0], centres[-1] - (size - 0.5)) / step
+    if off > OUTSIDE:
+        raise ValueError(f"the HSI's {name} lie up to {off:.1f} of its pixels outside the MSI's {size}; at most "
+                         f"{OUTSIDE} are allowed")
 
 
 def both(left, right, X):

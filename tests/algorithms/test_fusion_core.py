@@ -41,6 +41,24 @@ def test_no_blur_and_ratio_one_is_the_identity():
     assert np.allclose(interpolation(9, centred(9, 1)).toarray(), np.eye(9))
 
 
+@pytest.mark.parametrize("psf", [*PSFS, Gaussian(1.0, 4)], ids=str)
+@pytest.mark.parametrize("ratio", [2, 3, 4])
+def test_a_kernel_moves_smoothly_with_its_centre(psf, ratio):
+    """At even ratios samples lie exactly where kernels of odd size end: rounding must decide nothing there."""
+    centres = centred(40, ratio)
+    for move in (1e-9, -1e-9):
+        assert abs(degradation(40, centres + move, psf) - degradation(40, centres, psf)).max() < 1e-6
+    shifted = degradation(40, centres + 1e-12, psf) @ np.arange(40.0)
+    inside = (centres > 8) & (centres < 31)
+    assert np.allclose(shifted[inside], centres[inside], atol=1e-9)
+
+
+def test_a_kernel_of_odd_size_on_a_pixel_is_the_gaussian_cut():
+    P = degradation(21, np.array([10.0]), Gaussian(1.7, 9)).toarray()[0]
+    expected = np.exp(-0.5 * ((np.arange(21) - 10) / 1.7) ** 2) * (np.abs(np.arange(21) - 10) <= 4)
+    assert np.allclose(P, expected / expected.sum(), atol=1e-15)
+
+
 def test_printed_kernel_of_appendix_c():
     assert Gaussian.printed(9).sigma == pytest.approx(9 * np.sqrt(2 * np.log(2)) / 4) == pytest.approx(2.649, abs=1e-3)
 
@@ -49,7 +67,7 @@ def test_unknown_boundaries_and_empty_kernels_are_refused():
     with pytest.raises(ValueError, match="boundary is 'zero'"):
         degradation(9, centred(9, 3), Box(3), "zero")
     with pytest.raises(ValueError, match="wider"):
-        degradation(9, np.array([1.5]), Gaussian(0.1, 0.5))
+        degradation(9, np.array([1.5]), Gaussian(0.01, 3))
 
 
 def pair(seed=0, I=8, J=6, K=5, ratio=2):
@@ -104,6 +122,20 @@ def test_pairs_that_do_not_belong_together_are_refused():
         Pair.of(Z, Z[:3, :4, :4], P3, centred(8, 1), centred(8, 1), Box(1))
     with pytest.raises(ValueError, match="finite"):
         Pair.of(Z[:, :4, :4] * np.nan, Z[:3], P3, c, c, Box(2))
+    for wrong in (0, np.nan):
+        with pytest.raises(ValueError, match="MSI band 2 "):
+            Pair.of(Z[:, :4, :4], Z[:3], P3 * np.array([[1], [wrong], [1]]), c, c, Box(2))
+    with pytest.raises(ValueError, match="rise"):
+        Pair.of(Z[:, :4, :4], Z[:3], P3, c[::-1], c, Box(2))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_centres_may_lie_two_pixels_outside_and_not_further(side):
+    """As many as an estimated shift may move them; further off, mirrored ground would be made up."""
+    Z, P3, c = np.ones((5, 8, 8)), response(3, 5), centred(8, 2)
+    Pair.of(Z[:, :4, :4], Z[:3], P3, c + side * 4, c, Box(2))
+    with pytest.raises(ValueError, match="columns lie up to 2.6 of its pixels outside"):
+        Pair.of(Z[:, :4, :4], Z[:3], P3, c, c + side * 6.2, Box(2))
 
 
 def test_fuse_is_where_the_gradient_vanishes():

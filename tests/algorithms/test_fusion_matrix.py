@@ -307,7 +307,7 @@ def test_seasonal_factors_are_where_the_gradient_vanishes():
 
 def test_fuvar_on_exact_data_leaves_the_endmembers_alone():
     Z, C, _ = parcels()
-    found = fuvar(observe(Z), 4, smoothness=1e-7)
+    found = fuvar(observe(Z), 4, smoothness=1e-7, iterations=20, tolerance=1e-4)
     assert relative(Z, found.cube()) < 1e-3
     assert np.linalg.norm(found.variability) < 1e-3 * np.linalg.norm(Z)
     assert np.all(np.diff(found.costs) <= 0)
