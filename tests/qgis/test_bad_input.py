@@ -79,6 +79,13 @@ CASES = {
     "single spectrum to learn from": ("deepgun", {"INPUT": "scene", "BUNDLE": "endmembers", "MATERIALFIELD": "name"},
                                       "single spectrum of water"),
     "tile too small": ("glmm", {**UNMIX, "TILESIDE": 10}, "is 10; it must be at least 64"),
+    "a word for an optional number": ("elmm", {**UNMIX, "TILESIDE": "big"}, "is big; it must be a number"),
+    "a word for a number": ("vca", {"INPUT": "scene", "COUNT": "five"}, "is five; it must be a number"),
+    "fusion, exchanged": ("fusepair", {"HSI": "msi", "MSI": "hsi"}, "Exchange the two images"),
+    "fusion, other sensor": ("fusepair", {"HSI": "hsi", "MSI": "msi", "SRF": "landsat8"}, "Name the image's bands"),
+    "fusion, a table beside a sensor": ("fusepair", {"HSI": "hsi", "MSI": "msi", "SRFTABLE": "library.csv"},
+                                        "Set SRF to table"),
+    "fusion, tile too small": ("fusepair", {"HSI": "hsi", "MSI": "msi", "TILE": 20}, "is 20; it must be at least 96"),
     "band that does not exist": ("hysime", {"INPUT": "scene", "BANDS": [1, 99]}, "99"),
 }
 
@@ -89,6 +96,8 @@ def test_is_a_sentence_and_leaves_nothing(case, bad, qgis_process, tmp_path):
     values = {name: bad.get(value, value) if isinstance(value, str) else value for name, value in values.items()}
     if tool not in ("hfc", "hysime", "nfindr", "vca"):
         values["ABUNDANCES"] = str(tmp_path / "new folder" / "abundances.tif")
+    if tool == "fusepair":
+        values["FUSED"] = str(tmp_path / "fused.tif")
     if tool in ("curhu", "nfindr", "sgsnmf", "vca"):
         values["ENDMEMBERS"] = str(tmp_path / "endmembers.gpkg")
     done = qgis_process(tool, {**values, "REPORT": str(tmp_path / "report.html")})
