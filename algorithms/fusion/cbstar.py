@@ -3,11 +3,10 @@
 import numpy as np
 
 from . import ctstar
-from .pair import Fused
-from .stereo import eigen_dense
+from .pair import Fused, along_bands, eigen_dense, positive
 from .sylvester import along_from
-from .tucker import (check_ranks, check_tucker, coupled_core, default_ranks as scene_ranks, expand, fitting, hosvd,
-                     leading, refine, seen_bands)
+from .tucker import (check_images, check_ranks, check_tucker, coupled_core, default_ranks as scene_ranks, expand,
+                     fitting, hosvd, leading, refine, seen_bands)
 
 ITERATIONS, TOLERANCE = 250, 1e-3   # of the authors' program
 CHANGE_BANDS = 4                    # rank of the change's bands, at most, as on Tahoe
@@ -50,6 +49,7 @@ def cbstar(pair, ranks=None, change_ranks=None, *, balance=1.0, start="upsampled
     ValueError
         Ranks that no image has; ranks of the scene that leave it undetermined even with the change known, see
         `tucker.check_ranks`; a change with more bands than the MSI tells apart; with "ctstar" those that it refuses.
+        A balance that is not above 0, or an image that is zero everywhere.
 
     References
     ----------
@@ -60,11 +60,13 @@ def cbstar(pair, ranks=None, change_ranks=None, *, balance=1.0, start="upsampled
     returned (the order within the cycle is the paper's); factors are drawn to their last value by a ridge of 1e-10.
     Interpolation is by cubic convolution. Starts from random factors and from pseudo-inverses are not here.
     """
+    positive("balance", balance)
     if ranks is None and change_ranks is None:
         ranks, change_ranks = default_ranks(pair)
     elif ranks is None or change_ranks is None:
         raise ValueError("give the ranks of the scene and those of its change, or neither")
     check(pair, ranks, change_ranks)
+    check_images(pair)
     hsi, msi = np.asarray(pair.hsi, np.float64), np.asarray(pair.msi, np.float64)
     P1, P2, P3, bands = pair.P1, pair.P2, pair.P3, eigen_dense(pair.P3)
 
@@ -80,7 +82,7 @@ def cbstar(pair, ranks=None, change_ranks=None, *, balance=1.0, start="upsampled
     costs, converged = [misfits()], False
     while len(costs) <= iterations and not converged:
         aim = msi - change
-        low, high = _contracted(hsi, W), _contracted(aim, P3 @ W)
+        low, high = along_bands(W.T, hsi), along_bands((P3 @ W).T, aim)
         U, D = _rows(pair.rows, P1, P2, low, high, W, P3 @ W, U, V, D, balance)
         V, D = _rows(pair.columns, P2, P1, _turned(low), _turned(high), W, P3 @ W, V, U, _turned(D), balance)
         W, D = _bands(bands, pair, hsi, aim, W, U, V, _turned(D), balance)
@@ -113,7 +115,7 @@ def check(pair, ranks, change_ranks):
 def _first_change(pair, ranks, change_ranks, start):
     """What the MSI (K_M, I, J) has besides the scene, before any descent."""
     if start == "upsampled":
-        return pair.upsample(pair.degrade(pair.msi) - np.tensordot(pair.P3, pair.hsi, 1))
+        return pair.upsample(pair.degrade(pair.msi) - along_bands(pair.P3, pair.hsi))
     if start == "ctstar":
         return ctstar.ctstar(pair, ranks, change_ranks).variability
     raise ValueError(f"start is {start!r}; it must be 'upsampled' or 'ctstar'")
@@ -137,8 +139,8 @@ def _rows(eigen, P, Q, low, high, W, RW, U, V, D, balance):
     factor is updated with all images and the core turned.
     """
     PV = Q @ V
-    X2 = _inner(_contracted(D, W.T @ W) @ (PV.T @ PV), D)
-    X4 = balance * _inner(_contracted(D, RW.T @ RW) @ (V.T @ V), D)
+    X2 = _inner(along_bands(W.T @ W, D) @ (PV.T @ PV), D)
+    X4 = balance * _inner(along_bands(RW.T @ RW, D) @ (V.T @ V), D)
     X5 = P.T @ _inner(low @ PV, D) + balance * _inner(high @ V, D)
     U, R = np.linalg.qr(along_from(U, eigen, X2, X4, X5))
     return U, R @ D
@@ -151,17 +153,12 @@ def _bands(eigen, pair, hsi, msi, W, U, V, D, balance):
     X2 = balance * flat @ flat.T
     X5 = hsi.reshape(len(hsi), -1) @ low.T + balance * pair.P3.T @ ((U.T @ msi @ V).reshape(len(msi), -1) @ flat.T)
     W, R = np.linalg.qr(along_from(W, eigen, X2, low @ low.T, X5))
-    return W, _contracted(D, R.T)
+    return W, along_bands(R, D)
 
 
 def _inner(X, Y):
     """Unfoldings along rows, one times the other's transpose."""
     return np.tensordot(X, Y, ((0, 2), (0, 2)))
-
-
-def _contracted(X, W):
-    """X x_bands W'."""
-    return (W.T @ X.reshape(len(X), -1)).reshape(-1, *X.shape[1:])
 
 
 def _turned(X):

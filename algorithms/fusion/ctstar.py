@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .pair import Fused
+from .pair import Fused, along_bands
 from .tucker import check_tucker, fitting, leading, project, seen_bands
 
 RELATIVE = 0.7       # rank of the scene's rows and columns, of the HSI's size, in LL1's settings for Tahoe
@@ -10,7 +10,7 @@ CHANGE = (3, 3, 1)   # ranks of the change there
 BANDS = 10           # rank of the scene's bands there
 
 
-def ctstar(pair, ranks=None, change_ranks=None, *, callback=None):
+def ctstar(pair, ranks=None, change_ranks=None):
     """
     Fusion where the scene changed between both dates, both scene and change being of low multilinear rank.
 
@@ -26,8 +26,6 @@ def ctstar(pair, ranks=None, change_ranks=None, *, callback=None):
     ranks, change_ranks : (R1, R2, R3), optional
         Of rows, columns and bands, of the scene and of its change, see `default_ranks`. The change's third does not
         enter the method.
-    callback : callable, optional
-        For the sake of a common signature; there are no iterations.
 
     Returns
     -------
@@ -38,7 +36,7 @@ def ctstar(pair, ranks=None, change_ranks=None, *, callback=None):
     ------
     ValueError
         Ranks that no scene has, or that leave it undetermined: those of scene and change together must not exceed the
-        HSI's rows and columns.
+        HSI's rows and columns, of which there must be two at least.
 
     References
     ----------
@@ -53,7 +51,7 @@ def ctstar(pair, ranks=None, change_ranks=None, *, callback=None):
     check(pair, ranks, change_ranks)
     W, U, V, D = scene(pair, ranks, change_ranks)
     X = U @ D @ V.T
-    change = pair.msi - np.tensordot(pair.P3 @ W, X, 1)
+    change = pair.msi - along_bands(pair.P3 @ W, X)
     return Fused(W, X, variability=change)
 
 
@@ -76,7 +74,8 @@ def default_ranks(pair):
     """
     Ranks of the scene and of its change: 0.7 of the HSI's rows and columns and 10 bands; 3, 3 and 1.
 
-    LL1 has (18, 15, 10) and (3, 3, 1) on Tahoe, whose HSI has 25 x 20 pixels. Cut to what a smaller pair identifies.
+    LL1 has (18, 15, 10) and (3, 3, 1) on Tahoe, whose HSI has 25 x 20 pixels. Cut to what a smaller pair identifies;
+    with one HSI row or column there is no such pair of ranks, and `check` refuses these.
     """
     K, I_H, J_H = pair.hsi.shape
     more = tuple(min(rank, max(1, n // 4)) for rank, n in zip(CHANGE, (I_H, J_H)))
@@ -88,6 +87,9 @@ def check(pair, ranks, change_ranks):
     """Raise ValueError for ranks that no scene has, or that leave it undetermined."""
     K, I_H, J_H = pair.hsi.shape
     _, I, J = pair.msi.shape
+    if min(I_H, J_H) < 2:
+        raise ValueError(f"the hyperspectral image has {I_H} x {J_H} pixels, but two rows and two columns are needed to"
+                         f" tell the scene from its change: take a larger one, or a method that knows no change")
     check_tucker("scene", ranks, (I, J, min(K, I_H * J_H)))
     if not (min(change_ranks) >= 1 and change_ranks[2] <= seen_bands(pair)):
         raise ValueError(f"the change's ranks {tuple(change_ranks)} (rows, columns, bands) must be at least 1, and that"

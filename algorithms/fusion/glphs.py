@@ -3,12 +3,13 @@
 import numpy as np
 
 from .fuse import subspace
-from .pair import Fused, both
+from .pair import Fused, along_bands, both
 
+AT_ONCE = 8     # bands that are interpolated at once: each needs two copies meanwhile
 FLAT = 1e-12   # of a band's root mean square: deviations from its mean that are rounding
 
 
-def glphs(pair, rank=None, *, callback=None):
+def glphs(pair, rank=None):
     """
     Each HSI band, interpolated, plus the fine detail of the mixture of MSI bands that is most like it.
 
@@ -23,14 +24,12 @@ def glphs(pair, rank=None, *, callback=None):
     rank : int, optional
         Interpolate the HSI in as many principal directions only, which takes less memory and less of its noise, and is
         not in the papers. All of it otherwise.
-    callback : callable, optional
-        For the sake of a common signature; there are no iterations.
 
     Returns
     -------
     Fused
         Exactly basis x coefficients: the basis [E, diag(g) X'], E the identity or the principal directions, the
-        coefficients the interpolated HSI in E and the K_M bands' details.
+        coefficients the interpolated HSI in E and the K_M bands' details, float32 where both images are.
 
     Raises
     ------
@@ -58,13 +57,18 @@ def glphs(pair, rank=None, *, callback=None):
     variance = np.einsum("mk,mn,nk->k", X, flat @ flat.T, X, optimize=True)
     shared = np.einsum("mk,mk->k", X, covariance)
     gain = np.divide(shared, variance, out=np.zeros_like(shared), where=variance > 0)
-    details = pair.msi - smooth
     if rank is None:
         E, coarse = np.eye(pair.K), pair.hsi
     else:
         E = subspace(pair, rank)
-        coarse = np.tensordot(E.T, pair.hsi, 1)
-    return Fused(np.hstack([E, (X * gain).T]), np.concatenate([pair.upsample(coarse), details]))
+        coarse = along_bands(E.T, pair.hsi)
+    n = len(coarse)
+    coefficients = np.empty((n + pair.K_M, *pair.msi.shape[1:]), np.result_type(pair.hsi, pair.msi, np.float32))
+    for first in range(0, n, AT_ONCE):
+        part = slice(first, min(first + AT_ONCE, n))
+        coefficients[part] = pair.upsample(coarse[part])
+    np.subtract(pair.msi, smooth, out=coefficients[n:], casting="same_kind")
+    return Fused(np.hstack([E, (X * gain).T]), coefficients)
 
 
 def _deviations(X):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .pair import Fused
+from .pair import Fused, positive
 from .tucker import check_ranks, coupled_core, default_ranks, leading
 
 
-def scott(pair, ranks=None, *, balance=1.0, callback=None):
+def scott(pair, ranks=None, *, balance=1.0):
     """
     Fusion in the leading subspaces of both images: rows and columns of the MSI, spectra of the HSI.
 
@@ -22,8 +22,6 @@ def scott(pair, ranks=None, *, balance=1.0, callback=None):
         Of rows, columns and bands; `tucker.default_ranks` otherwise.
     balance : float
         lambda, weight of the MSI's squared misfit, above 0.
-    callback : callable, optional
-        For the sake of a common signature; there are no iterations.
 
     Returns
     -------
@@ -33,7 +31,8 @@ def scott(pair, ranks=None, *, balance=1.0, callback=None):
     Raises
     ------
     ValueError
-        Ranks that no scene has, or that leave it undetermined: (R1 <= I_H and R2 <= J_H) or R3 <= K_M must hold.
+        Ranks that no scene has, or that leave it undetermined: (R1 <= I_H and R2 <= J_H) or R3 <= K_M must hold. A
+        balance that is not above 0.
 
     References
     ----------
@@ -41,6 +40,7 @@ def scott(pair, ranks=None, *, balance=1.0, callback=None):
     recoverability and SVD-based algorithms, IEEE TSP 68, 2020. No regularisation; singular vectors come from Gram
     matrices, so that directions below 1e-7 of the strongest are left out.
     """
+    positive("balance", balance)
     ranks = default_ranks(pair) if ranks is None else tuple(ranks)
     check_ranks(pair, ranks)
     hsi, msi = np.asarray(pair.hsi, np.float64), np.asarray(pair.msi, np.float64)

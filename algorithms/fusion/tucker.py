@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..variability.cpd import unfolding_gram
+from .pair import along_bands
 
 SINGULAR = 1e-13   # of the largest eigenvalue that there may be: what counts as none
 RESOLVED = 1e-14   # of the largest squared singular value
@@ -14,13 +15,12 @@ FEW = 4            # bands that the MSI must tell apart for the former
 
 def project(X, W, U, V):
     """X (n, rows, cols) x_bands W' x_rows U' x_cols V'."""
-    return U.T @ (W.T @ X.reshape(len(X), -1)).reshape(-1, *X.shape[1:]) @ V
+    return U.T @ along_bands(W.T, X) @ V
 
 
 def expand(G, W, U, V):
     """G (R3, R1, R2) x_bands W x_rows U x_cols V: the adjoint of `project`."""
-    X = U @ G @ V.T
-    return (W @ X.reshape(len(G), -1)).reshape(-1, *X.shape[1:])
+    return along_bands(W, U @ G @ V.T)
 
 
 def leading(X, mode, rank):
@@ -54,12 +54,12 @@ def refine(X, factors, ranks):
     De Lathauwer, De Moor and Vandewalle, SIAM J. Matrix Anal. Appl. 21(4), 2000.
     """
     W, U, V = factors
-    U = leading((W.T @ X.reshape(len(X), -1)).reshape(-1, *X.shape[1:]) @ V, 1, ranks[0])
+    U = leading(along_bands(W.T, X) @ V, 1, ranks[0])
     half = U.T @ X
-    V = leading((W.T @ half.reshape(len(X), -1)).reshape(-1, *half.shape[1:]), 2, ranks[1])
+    V = leading(along_bands(W.T, half), 2, ranks[1])
     half = half @ V
     W = leading(half, 0, ranks[2])
-    return (W.T @ half.reshape(len(X), -1)).reshape(-1, *half.shape[1:]), (W, U, V)
+    return along_bands(W.T, half), (W, U, V)
 
 
 def coupled_core(pair, hsi, msi, W, U, V, balance):
@@ -110,6 +110,13 @@ def fitting(ranks):
     R1, R2, R3 = ranks
     R1, R2 = min(R1, R2 * R3), min(R2, R1 * R3)
     return R1, R2, min(R3, R1 * R2)
+
+
+def check_images(pair):
+    """Raise ValueError for an image that is zero everywhere, which has no directions to describe it by."""
+    for name, image in (("hyperspectral", pair.hsi), ("multispectral", pair.msi)):
+        if not image.any():
+            raise ValueError(f"the {name} image is zero everywhere: there is nothing to fuse")
 
 
 def check_ranks(pair, ranks):

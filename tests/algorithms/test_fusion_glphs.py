@@ -1,5 +1,8 @@
 """GLP-HS, the generalised Laplacian pyramid with hypersharpening."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fusion_scenes import natural, observe, relative, snr
@@ -78,6 +81,19 @@ def test_few_directions_take_less_memory_and_less_noise():
     assert relative(glphs(pair).cube(), glphs(pair, pair.K).cube()) < 1e-12
     with pytest.raises(ValueError, match="at least 1"):
         glphs(pair, 0)
+
+
+def test_float32_images_give_a_float32_scene_held_once():
+    pair = observe(natural(K=64, I=96, J=100)[0], noise=0.05)
+    single = replace(pair, hsi=pair.hsi.astype(np.float32), msi=pair.msi.astype(np.float32))
+    for given, size in ((pair, 8), (single, 4)):
+        tracemalloc.start()
+        found = glphs(given)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert found.coefficients.itemsize == size
+        assert peak < found.coefficients.nbytes + 8 * (4 * pair.K_M + 24) * 96 * 100
+    assert relative(glphs(pair).cube(), glphs(single).cube()) < 1e-5
 
 
 def test_alike_msi_bands_do_no_harm():

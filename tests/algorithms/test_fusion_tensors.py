@@ -12,8 +12,9 @@ from subpixel.algorithms.fusion import tucker
 from subpixel.algorithms.fusion.cbstar import cbstar
 from subpixel.algorithms.fusion.ctstar import ctstar
 from subpixel.algorithms.fusion.degradation import Box, Gaussian
+from subpixel.algorithms.fusion.pair import along_bands, eigen_dense
 from subpixel.algorithms.fusion.scott import scott
-from subpixel.algorithms.fusion.stereo import default_rank, stereo, tenrec
+from subpixel.algorithms.fusion.stereo import default_rank, stereo, tenrec, unique_rank
 
 MILD = Gaussian(0.7, 5)
 
@@ -40,6 +41,13 @@ def ranks_of(X):
 
 def never_increases(costs, energy):
     return np.all(np.diff(costs) <= 1e-10 * energy)
+
+
+def misfits_of(pair, found):
+    """Squared misfits of the HSI and of the MSI."""
+    change = 0 if found.variability is None else found.variability
+    high = pair.msi - along_bands(pair.P3, found.cube()) - change
+    return np.sum((pair.hsi - pair.degrade(found.cube())) ** 2), np.sum(high ** 2)
 
 
 def energy(pair):
@@ -114,6 +122,24 @@ def test_scott_says_when_neither_image_sees_a_subspace():
         scott(hidden, (1, 1, 1))
 
 
+@pytest.mark.parametrize("method", [scott, stereo, cbstar])
+def test_balance_is_what_the_misfits_count_in_the_solution(method):
+    """Each balance's solution has the least cost for that balance."""
+    pair = observe(natural()[0], noise=0.1)
+    balances = (0.02, 1.0, 50.0)
+    misfits = np.array([misfits_of(pair, method(pair, balance=balance)) for balance in balances])
+    costs = misfits @ np.array([np.ones(3), balances])
+    assert np.array_equal(costs.argmin(axis=0), range(3))
+    assert np.all(costs > costs.diagonal() * (1 + 1e-3 * (1 - np.eye(3)) - 1e-12))
+
+
+@pytest.mark.parametrize("balance", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("method", [scott, stereo, cbstar])
+def test_a_balance_that_is_not_above_zero_is_refused(method, balance):
+    with pytest.raises(ValueError, match="balance is .*above 0"):
+        method(observe(natural()[0]), balance=balance)
+
+
 # CT-STAR
 
 def changed_pair(noise=0.0, ranks=(5, 6, 6), change_ranks=(2, 2, 1)):
@@ -140,6 +166,12 @@ def test_ctstar_refuses_what_is_not_determined():
         ctstar(pair, (5, 6, 6), (2, 2, 5))
     with pytest.raises(ValueError, match="or neither"):
         ctstar(pair, (5, 6, 6))
+
+
+@pytest.mark.parametrize("shape", [(4, 12), (12, 4)], ids=str)
+def test_ctstar_needs_two_rows_and_columns_of_the_hsi(shape):
+    with pytest.raises(ValueError, match="two rows and two columns are needed"):
+        ctstar(observe(natural(6, *shape, R=3)[0]))
 
 
 # CB-STAR
@@ -183,7 +215,7 @@ def test_each_scene_block_of_cbstar_is_a_least_squares_solution():
     rng = np.random.default_rng(0)
     W, U, V = (np.linalg.qr(rng.random((n, r)))[0] for n, r in ((9, 4), (16, 5), (12, 3)))
     D = rng.random((4, 5, 3))
-    low, high = (blocks._contracted(X, B) for X, B in ((pair.hsi, W), (pair.msi, pair.P3 @ W)))
+    low, high = along_bands(W.T, pair.hsi), along_bands((pair.P3 @ W).T, pair.msi)
 
     def gradient(W, U, V, D, factor):
         """Of half the cost, with respect to what multiplies D in one mode, at D = that mode's new factor."""
@@ -199,9 +231,29 @@ def test_each_scene_block_of_cbstar_is_a_least_squares_solution():
     turned = [X.transpose(0, 2, 1) for X in (low, high, D)]
     V1, D1 = blocks._rows(pair.columns, pair.P2, pair.P1, *turned[:2], W, pair.P3 @ W, V, U, turned[2], 0.7)
     assert np.abs(gradient(W, U, V1, D1.transpose(0, 2, 1), "V")).max() < 1e-6
-    W1, D1 = blocks._bands(blocks.eigen_dense(pair.P3), pair, pair.hsi, pair.msi, W, U, V, D, 0.7)
+    W1, D1 = blocks._bands(eigen_dense(pair.P3), pair, pair.hsi, pair.msi, W, U, V, D, 0.7)
     assert np.abs(gradient(W1, U, V, D1, "W")).max() < 1e-6
     assert all(np.allclose(B.T @ B, np.eye(B.shape[1])) for B in (U1, V1, W1))
+
+
+@pytest.mark.parametrize("balance", [1.0, 0.2])
+def test_cbstar_ends_where_no_factor_nor_core_can_do_better(balance):
+    _, pair, _ = changed_pair(noise=0.1)
+    found = cbstar(pair, (5, 6, 6), (2, 2, 2), balance=balance, iterations=300, tolerance=0)
+    W, X = found.basis, found.coefficients
+    U, V = tucker.leading(X, 1, 5), tucker.leading(X, 2, 6)
+    a = pair.degrade(found.cube()) - pair.hsi
+    b = along_bands(pair.P3, found.cube()) + found.variability - pair.msi
+    gradient, size = (pair.spread(low) + balance * along_bands(pair.P3.T, high)
+                      for low, high in ((a, b), (pair.hsi, pair.msi)))
+
+    def share(part):
+        return np.linalg.norm(part(gradient)) / np.linalg.norm(part(size))
+
+    assert share(lambda G: tucker.project(G, W, U, V)) < 1e-9
+    assert share(lambda G: np.tensordot(G, X, ((1, 2), (1, 2)))) < 1e-4
+    assert share(lambda G: np.tensordot(along_bands(W.T, G) @ V, U.T @ X @ V, ((0, 2), (0, 2)))) < 1e-4
+    assert share(lambda G: np.tensordot(along_bands(W.T, U.T @ G), U.T @ X @ V, ((0, 1), (0, 1)))) < 1e-4
 
 
 def test_cbstar_refuses_ranks_and_starts_that_do_not_exist():
@@ -258,11 +310,48 @@ def test_stereo_starts_from_the_msis_own_decomposition():
     assert relative(Z, np.einsum("kf,if,jf->kij", C, A, B)) < 0.05
 
 
+def test_terms_of_stereo_have_columns_of_one_length():
+    pair = observe(natural()[0], noise=0.03)
+    for iterations in (0, 5):
+        found = stereo(pair, 6, iterations=iterations, tolerance=0)
+        spectra, maps = np.linalg.norm(found.basis, axis=0), np.linalg.norm(found.coefficients, axis=(1, 2))
+        assert np.allclose(spectra ** 2, maps, rtol=1e-9)
+
+
+def test_the_seed_is_that_of_stereos_start():
+    pair = observe(natural()[0], noise=0.03)
+    first, again, other = (stereo(pair, 6, seed=seed, iterations=2).cube() for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and relative(first, other) > 1e-6
+
+
+@pytest.mark.parametrize("K_M, gain", [(2, -1), (3, 4), (4, 10)])
+def test_default_rank_of_stereo_does_no_harm_with_few_bands(K_M, gain):
+    """With two bands no number of terms is better than interpolation here."""
+    Z = natural()[0]
+    pair = observe(Z, 4, K_M, noise=0.01)
+    assert default_rank(pair) == unique_rank(pair) == (16, 16, 32)[K_M - 2]
+    assert snr(Z, stereo(pair).cube()) > snr(Z, pair.upsample(pair.hsi)) + gain
+
+
+def test_default_rank_of_stereo_is_the_published_one_where_it_is_unique():
+    Z = np.random.default_rng(0).random((12, 100, 80))
+    assert unique_rank(observe(Z, 4, 6)) == 64 and default_rank(observe(Z, 4, 6)) == 50
+    pair = observe(Z, 4, 4)
+    assert unique_rank(replace(pair, P3=pair.P3[[0, 1, 1, 1]])) == 32   # bands that are alike count once
+    assert default_rank(observe(natural(8, 64, 64)[0], 16, 6)) == 16   # HSI pixels
+
+
+def test_stereo_refuses_an_msi_of_one_band():
+    pair = observe(natural()[0], 4, 2)
+    for one in (observe(natural()[0], 4, 1), replace(pair, P3=pair.P3[[0, 0]])):
+        with pytest.raises(ValueError, match="fewer than two bands"):
+            stereo(one)
+
+
 def test_stereo_refuses_ranks_that_are_not_determined():
     pair = observe(natural()[0])
     with pytest.raises(ValueError, match=r"from 1 to 80.*pixels \(80\)"):
         stereo(pair, 81)
-    assert default_rank(pair) == 50
 
 
 # all
@@ -285,11 +374,30 @@ def test_default_ranks_are_the_published_ones_where_there_are_some():
     assert blocks.default_ranks(observe(Z, 4, 10)) == ((32, 51, 5), (32, 51, 4))   # Ivanpah: (40, 40, 4), (40, 40, 5)
 
 
-@pytest.mark.parametrize("method, gain", [(stereo, 10), (scott, 8), (ctstar, 2), (cbstar, 8)])
+@pytest.mark.parametrize("method, gain", [(stereo, 9), (scott, 8), (ctstar, 2), (cbstar, 8)])
 def test_fusion_beats_interpolation(method, gain):
     Z, _, _ = natural(I=48, J=60)
     pair = observe(Z, noise=0.01)
     assert snr(Z, method(pair).cube()) > snr(Z, pair.upsample(pair.hsi)) + gain
+
+
+@pytest.mark.parametrize("method", [stereo, cbstar])
+@pytest.mark.parametrize("tolerance", [0.1, 0.01])
+def test_it_ends_with_the_first_decrease_below_the_tolerance(method, tolerance):
+    pair = observe(natural()[0], noise=0.05)
+    found = method(pair, tolerance=tolerance, iterations=60)
+    decreases = -np.diff(found.costs) / found.costs[:-1]
+    assert found.converged and np.all(decreases[:-1] > tolerance) and decreases[-1] <= tolerance
+    longer = method(pair, tolerance=0, iterations=found.iterations + 2)
+    assert longer.iterations == found.iterations + 2 and np.array_equal(longer.costs[:-2], found.costs)
+
+
+@pytest.mark.parametrize("image", ["hsi", "msi"])
+@pytest.mark.parametrize("method", [stereo, cbstar])
+def test_images_that_are_zero_everywhere_are_refused(method, image):
+    pair = observe(natural()[0])
+    with pytest.raises(ValueError, match="zero everywhere"):
+        method(replace(pair, **{image: np.zeros_like(getattr(pair, image))}))
 
 
 @pytest.mark.parametrize("method", [stereo, cbstar])
