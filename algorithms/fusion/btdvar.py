@@ -35,9 +35,9 @@ def btdvar(pair, R, L, *, balance=ll1.BALANCE, prior=ll1.PRIOR, iterations=ll1.I
     start : Blocks, optional
         Where to start instead.
     tolerance : float
-        Share of the cost; with less decrease in a sweep it ends.
+        Share of the cost; with less decrease in a sweep it ends, and where only rounding is left.
     callback : callable, optional
-        callback(iteration, cost); true stops.
+        callback(iteration, cost) after each sweep; true stops.
 
     Returns
     -------
@@ -48,7 +48,8 @@ def btdvar(pair, R, L, *, balance=ll1.BALANCE, prior=ll1.PRIOR, iterations=ll1.I
     Raises
     ------
     ValueError
-        R below 1, L below 1 or above the MSI's smaller side, R above the HSI's pixels.
+        R below 1, L below 1 or above the MSI's smaller side, R above the HSI's pixels; a balance that is not above 0,
+        a prior below 0, no trials; a start that is not finite or of another size; an image of zeros.
 
     References
     ----------
@@ -58,17 +59,23 @@ def btdvar(pair, R, L, *, balance=ll1.BALANCE, prior=ll1.PRIOR, iterations=ll1.I
     each by its own norm, which changes the scene); A_r is made orthonormal in each sweep, which changes no map; a
     tolerance; the trials, see `ll1.start`.
     """
-    ll1.check(pair, R, L)
+    ll1.check(pair, R, L, balance, prior)
+    if start is not None:
+        ll1.check_start(pair, R, L, start)
     blocks = ll1.start(pair, R, L, balance, trials, seed) if start is None else start.balanced()
-    prior = ll1.believed(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior)
-    costs, converged = [ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior)], False
-    stop = callback and callback(0, costs[0])
-    while not stop and not converged and len(costs) <= iterations:
-        prior = ll1.believed(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior)
+    S, least = blocks.maps(), ll1.rounding(pair, balance)
+    energy = ll1.interpolated_energy(pair) if prior else None
+    misfit, distance = ll1.misfits(pair, S, blocks.C, blocks.C_M, balance, energy)
+    prior = ll1.believed(pair, R, prior, misfit, distance)
+    costs, converged = [misfit + prior * distance], False
+    while not converged and len(costs) <= iterations:
         blocks = ll1.sweep(pair, blocks, balance, prior)
-        costs.append(ll1.cost(pair, blocks.maps(), blocks.C, blocks.C_M, balance, prior))
-        converged = costs[-2] - costs[-1] <= tolerance * costs[-2]
-        stop = callback and callback(len(costs) - 1, costs[-1])
-    S = blocks.maps()
+        S = blocks.maps()
+        misfit, distance = ll1.misfits(pair, S, blocks.C, blocks.C_M, balance, energy)
+        costs.append(misfit + prior * distance)
+        converged = costs[-2] - costs[-1] <= tolerance * costs[-2] or costs[-1] <= least
+        if callback is not None and callback(len(costs) - 1, costs[-1]):
+            break
+        prior = ll1.believed(pair, R, prior, misfit, distance)
     return Fused(blocks.C, S, np.array(costs), bool(converged),
                  variability=np.tensordot(blocks.C_M - pair.P3 @ blocks.C, S, 1))

@@ -38,7 +38,7 @@ def cnnbtd(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, inner=
     Raises
     ------
     ValueError
-        As `btdvar`, or endmembers of another shape.
+        As `btdvar`, or endmembers of another shape, or no inner steps.
 
     Notes
     -----
@@ -55,13 +55,14 @@ def cnnbtd(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, inner=
     Liavas, A flexible and efficient algorithmic framework for constrained matrix and tensor factorization, IEEE TSP
     64(19), 2016, algorithm 1.
     """
-    ll1.check(pair, R, L)
+    ll1.check(pair, R, L, balance)
+    if inner < 1:
+        raise ValueError(f"{inner} inner steps are asked for: at least one is needed")
     A, B, C = _start(pair, R, L, trials, seed, start)
     duals = [np.zeros_like(X) for X in (A, B, C)]
     response = np.linalg.eigh(pair.P3.T @ pair.P3)
-    costs, converged = [_cost(pair, A, B, C, balance)], False
-    stop = callback and callback(0, costs[0])
-    while not stop and not converged and len(costs) <= iterations:
+    costs, converged, least = [_cost(pair, A, B, C, balance)], False, ll1.rounding(pair, balance)
+    while not converged and len(costs) <= iterations:
         A, B, C, duals = _balanced(A, B, C, duals)
         C_M = pair.P3 @ C
         low, high = ll1.contracted(pair.hsi, C), ll1.contracted(pair.msi, C_M)
@@ -75,8 +76,9 @@ def cnnbtd(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, inner=
         C, duals[2] = _admm(C, duals[2], inner, response, balance * S @ S.T, seen @ seen.T,
                             pair.Y_H @ seen.T + balance * pair.P3.T @ (pair.Y_M @ S.T))
         costs.append(_cost(pair, A, B, C, balance))
-        converged = abs(costs[-2] - costs[-1]) <= tolerance * costs[-2]
-        stop = callback and callback(len(costs) - 1, costs[-1])
+        converged = abs(costs[-2] - costs[-1]) <= tolerance * costs[-2] or costs[-1] <= least
+        if callback is not None and callback(len(costs) - 1, costs[-1]):
+            break
     S = A @ B.transpose(0, 2, 1)
     t = ll1.scales_to_one(S)
     C, S = C / t, S * t[:, None, None]
@@ -85,6 +87,7 @@ def cnnbtd(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, inner=
 
 def _start(pair, R, L, trials, seed, start):
     if isinstance(start, ll1.Blocks):
+        ll1.check_start(pair, R, L, start)
         return np.maximum(start.A, 0), np.maximum(start.B, 0), np.maximum(start.C, 0)
     S, C, _ = ll1.material_maps(pair, R, start, seed, trials)
     A, B = _factorised(S, L, np.random.default_rng(seed))

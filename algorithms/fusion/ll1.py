@@ -18,6 +18,7 @@ LARGEST = 40      # rank of a map that is chosen, for time's sake
 KEPT = 3          # trials that go on to the coupled problem
 SWEEPS = 1        # of the coupled problem, for each of those
 SINGULAR = 1e-9   # of the largest singular value: what counts as none
+EXACT = 1e-24     # of both images' energy: a cost that is rounding only
 REPEATS = 10      # of the clustering of eigenvectors
 WEAK = 1e-6       # of a spectrum's energy, in the abundances of materials to start from
 RIDGE = 1e-10     # of a component's energy, where two components are one
@@ -70,14 +71,35 @@ class Blocks:
         return turned, S * norms[:, None, None]
 
 
-def check(pair, R, L):
-    """Raise ValueError for sizes that no decomposition has."""
+def check(pair, R, L, balance, prior=0.0):
+    """Raise ValueError for sizes that no decomposition has, for weights that make no cost, and for images of zeros."""
     _, I, J = pair.msi.shape
+    if not 0 < balance < np.inf:
+        raise ValueError(f"the weight of the multispectral image is {balance}; it must be above 0")
+    if not 0 <= prior < np.inf:
+        raise ValueError(f"the weight of the interpolated image is {prior}; it must be 0 or more")
+    for name, image in (("hyperspectral", pair.hsi), ("multispectral", pair.msi)):
+        if not image.any():
+            raise ValueError(f"the {name} image holds nothing but zeros")
     if R < 1 or not 1 <= L <= min(I, J):
         raise ValueError(f"{R} materials with maps of rank {L} are asked for: at least one material, and a rank from 1 "
                          f"to {min(I, J)}, the smaller side of the multispectral image")
     if R > pair.hsi[0].size:
         raise ValueError(f"{R} materials are asked for, but the hyperspectral image has {pair.hsi[0].size} pixels")
+
+
+def check_start(pair, R, L, blocks):
+    """Raise ValueError for blocks that are not R of rank L of the pair's size, or not finite."""
+    K_M, I, J = pair.msi.shape
+    for name, shape in {"A": (R, I, L), "B": (R, J, L), "C": (pair.K, R), "C_M": (K_M, R)}.items():
+        part = getattr(blocks, name)
+        if np.shape(part) != shape or not np.isfinite(part).all():
+            raise ValueError(f"the start's {name} must be finite, of shape {shape}; it has {np.shape(part)}")
+
+
+def _check_trials(trials):
+    if trials < 1:
+        raise ValueError(f"{trials} starts are asked for: at least one is needed")
 
 
 def not_unique(pair, R, L):
@@ -213,20 +235,35 @@ def cost(pair, S, C, C_M, balance, prior=0.0):
     """
     |Y_H - sum (P1 S_r P2') o c_r|^2 + balance |Y_M - sum S_r o c_M,r|^2: LL1, eq. 16, for any maps S.
 
-    With `prior` that many times `from_interpolated` is added.
+    With `prior` that many times the scene's squared distance from the interpolated HSI is added, see `misfits`.
+    """
+    misfit, distance = misfits(pair, S, C, C_M, balance, interpolated_energy(pair) if prior else None)
+    return misfit + prior * distance
+
+
+def misfits(pair, S, C, C_M, balance, energy=None):
+    """
+    Both parts of `cost`: the images' misfit, and |Y_H x1 U1 x2 U2 - sum S_r o c_r|^2, the distance of the scene from
+    the interpolated HSI. `energy` is `interpolated_energy`; without it the second is not worked out, and given as 0.
     """
     low = pair.Y_H - C @ pair.degrade(S).reshape(len(S), -1)
     high = pair.Y_M - C_M @ S.reshape(len(S), -1)
-    value = np.vdot(low, low) + balance * np.vdot(high, high)
-    return value + prior * from_interpolated(pair, S, C) if prior else value
-
-
-def from_interpolated(pair, S, C):
-    """|Y_H x1 U1 x2 U2 - sum S_r o c_r|^2: how far the scene is from the interpolated HSI."""
+    misfit = np.vdot(low, low) + balance * np.vdot(high, high)
+    if energy is None:
+        return misfit, 0.0
     flat = S.reshape(len(S), -1)
-    whole = np.vdot(both(pair.U1.T @ pair.U1, pair.U2.T @ pair.U2, pair.hsi), pair.hsi)
     mixed = np.vdot(contracted(pair.hsi, C), _gathered(pair, S))
-    return max(whole - 2 * mixed + np.vdot(C.T @ C, flat @ flat.T), 0.0)
+    return misfit, max(energy - 2 * mixed + np.vdot(C.T @ C, flat @ flat.T), 0.0)
+
+
+def interpolated_energy(pair):
+    """|Y_H x1 U1 x2 U2|^2."""
+    return np.vdot(both(pair.U1.T @ pair.U1, pair.U2.T @ pair.U2, pair.hsi), pair.hsi)
+
+
+def rounding(pair, balance):
+    """The cost below which only rounding is left."""
+    return EXACT * (np.vdot(pair.hsi, pair.hsi) + balance * np.vdot(pair.msi, pair.msi))
 
 
 def _gathered(pair, S):
@@ -234,9 +271,11 @@ def _gathered(pair, S):
     return both(pair.U1.T, pair.U2.T, S)
 
 
-def believed(pair, S, C, C_M, balance, prior):
+def believed(pair, R, prior, misfit, distance):
     """
-    Weight of `from_interpolated` beside the HSI's misfit: `prior`, or less where both images fit better than that.
+    Weight of the interpolated HSI beside the misfit: `prior`, or less where both images fit better than that.
+
+    `misfit` and `distance` are those of `misfits`, for R materials.
 
     The ratio of two variances bounds it: the images' misfit per value, and the scene's distance from the interpolated
     HSI per pixel and material, as that distance lies in the span of R spectra. Data that fit exactly are left alone.
@@ -245,10 +284,7 @@ def believed(pair, S, C, C_M, balance, prior):
     HSI tells them apart, and below its resolution nothing. There, the MSI's noise and what the model does not explain
     divide one from the other, the more the longer the iterations: the cost falls, and the scene gets worse.
     """
-    if not prior:
-        return 0.0
-    distance = from_interpolated(pair, S, C) * (pair.hsi.size + pair.msi.size)
-    misfit = cost(pair, S, C, C_M, balance) * S.size
+    misfit, distance = misfit * R * pair.msi[0].size, distance * (pair.hsi.size + pair.msi.size)
     return prior if misfit >= prior * distance else misfit / distance
 
 
@@ -270,15 +306,21 @@ def start(pair, R, L, balance=BALANCE, trials=TRIALS, seed=0):
     end. Without noise eigenvectors give the exact decomposition of data of this model; with noise they are no better
     than random factors after a few steps.
 
+    Raises
+    ------
+    ValueError
+        No trials.
+
     References
     ----------
     LL1 (Prevost et al. 2021), section IV-C; De Lathauwer, SIAM J. Matrix Anal. Appl. 30(3), 2008, parts II and III.
     """
+    _check_trials(trials)
     rng = np.random.default_rng(seed)
     core, U1, U2 = compressed(pair.msi, R * L)
     definite = len(core) > 1 and _regular(core, R * L)
     candidates = []
-    for trial in range(max(trials, 1)):
+    for trial in range(trials):
         made = by_eigenvectors(core, R, L, rng) if definite and trial % 5 == 0 else None
         A, B = made or (rng.standard_normal((R, core.shape[1], L)), rng.standard_normal((R, core.shape[2], L)))
         A, B = alternate(core, A, B, STEPS)
@@ -305,7 +347,7 @@ def from_materials(pair, R, L, materials=None, seed=0, restarts=TRIALS):
     Raises
     ------
     ValueError
-        Materials of another shape or not finite.
+        Materials of another shape or not finite, or no restarts.
     """
     S, C, C_M = material_maps(pair, R, materials, seed, restarts)
     A, values, B = np.linalg.svd(S, full_matrices=False)
@@ -314,6 +356,7 @@ def from_materials(pair, R, L, materials=None, seed=0, restarts=TRIALS):
 
 def material_maps(pair, R, materials=None, seed=0, restarts=TRIALS):
     """Abundances (R, I, J), C and C_M of `from_materials`, none of them negative."""
+    _check_trials(restarts)
     C = np.maximum(endmembers(pair, R, materials, seed, restarts), 0)
     if C.shape[1] != R:
         raise ValueError(f"{R} materials are asked for, but there are {C.shape[1]}")

@@ -11,7 +11,7 @@ from fusion_scenes import natural, observe, relative, smooth_spectra, snr
 from subpixel.algorithms.check.metrics import match, sad
 from subpixel.algorithms.fusion import ll1
 from subpixel.algorithms.fusion.btdvar import btdvar
-from subpixel.algorithms.fusion.cnnbtd import cnnbtd
+from subpixel.algorithms.fusion.cnnbtd import _admm, cnnbtd
 from subpixel.algorithms.fusion.cnnbtdvar import cnnbtdvar
 from subpixel.algorithms.fusion.degradation import Gaussian, centred
 from subpixel.algorithms.fusion.pair import Pair
@@ -30,6 +30,12 @@ def exact(R=3, L=3, I=36, J=40, K=20, K_M=4, changed=True, nonnegative=True, noi
     Z = np.tensordot(C, S, 1)
     made = observe(Z, 4, K_M, noise=noise, change=np.tensordot(change, S, 1), seed=seed)
     return made, Z, ll1.Blocks(A, B, C, made.P3 @ (C + change))
+
+
+def noisy():
+    """A pair that no blocks fit, and its scene."""
+    Z, _, _ = natural()
+    return observe(Z, noise=0.02), Z
 
 
 def sized(I, J, I_H, J_H, K_M):
@@ -67,7 +73,8 @@ def test_prior_is_the_distance_from_the_interpolated_image():
     made, _, blocks = exact(noise=0.1)
     S, parts = blocks.maps(), (made, blocks.maps(), blocks.C, blocks.C_M, 1.0)
     direct = np.sum((made.upsample(made.hsi) - np.tensordot(blocks.C, S, 1)) ** 2)
-    assert ll1.from_interpolated(made, S, blocks.C) == pytest.approx(direct, rel=1e-10)
+    assert ll1.misfits(*parts, ll1.interpolated_energy(made)) == pytest.approx((ll1.cost(*parts), direct), rel=1e-10)
+    assert ll1.misfits(*parts) == (ll1.cost(*parts), 0)
     assert ll1.cost(*parts, 0.3) == pytest.approx(ll1.cost(*parts) + 0.3 * direct, rel=1e-12)
 
 
@@ -92,10 +99,26 @@ def test_updates_with_prior_are_minima_of_the_cost():
 
 def test_prior_gives_way_where_the_images_fit():
     made, Z, blocks = exact()
-    S = blocks.maps()
-    assert ll1.believed(made, S, blocks.C, blocks.C_M, 1.0, 1e-3) < 1e-12
-    assert ll1.believed(made, S, 0.9 * blocks.C, blocks.C_M, 1.0, 1e-3) == 1e-3
-    assert ll1.believed(made, S, 0.9 * blocks.C, blocks.C_M, 1.0, 0.0) == 0
+
+    def believed(C, prior):
+        return ll1.believed(made, 3, prior, *ll1.misfits(made, blocks.maps(), C, blocks.C_M, 1.0,
+                                                         ll1.interpolated_energy(made)))
+
+    assert believed(blocks.C, 1e-3) < 1e-12
+    assert believed(0.9 * blocks.C, 1e-3) == 1e-3
+    assert believed(0.9 * blocks.C, 0.0) == 0
+
+
+@pytest.mark.parametrize("method", [btdvar, cnnbtdvar])
+def test_prior_gives_way_as_the_images_come_to_fit(method):
+    """From a start that fits badly, so that the prior is believed in full there, on data of the exact model."""
+    made, Z, blocks = exact()
+    rng = np.random.default_rng(2)
+    start = replace(blocks, A=blocks.A * rng.uniform(0.7, 1.3, blocks.A.shape),
+                    B=blocks.B * rng.uniform(0.7, 1.3, blocks.B.shape))
+    held, free = (method(made, 3, 3, start=start, prior=prior, iterations=150, tolerance=0) for prior in (1e-3, 0))
+    assert held.costs[0] > 1.001 * free.costs[0]
+    assert relative(Z, held.cube()) < 1e-3
 
 
 @pytest.mark.parametrize("method, gain", [(btdvar, 1.0), (cnnbtdvar, 0.3)])
@@ -205,8 +228,10 @@ def test_same_seed_same_result_and_callback_stops():
         one, other = (method(made, 4, 6, trials=3, seed=5, tolerance=0, callback=lambda iteration, cost:
                              calls.append((iteration, cost)) or iteration == 2) for _ in range(2))
         assert np.array_equal(one.coefficients, other.coefficients)
-        assert [iteration for iteration, _ in calls[:3]] == [0, 1, 2] and len(one.costs) == 3 and not one.converged
-        assert [cost for _, cost in calls[:3]] == list(one.costs)
+        assert [iteration for iteration, _ in calls] == [1, 2, 1, 2] and len(one.costs) == 3 and not one.converged
+        assert [cost for _, cost in calls[:2]] == list(one.costs[1:])
+    other = btdvar(made, 4, 6, trials=3, seed=6, iterations=2, tolerance=0)
+    assert relative(btdvar(made, 4, 6, trials=3, seed=5, iterations=2, tolerance=0).cube(), other.cube()) > 1e-6
 
 
 @pytest.mark.parametrize("method", [btdvar, cnnbtdvar, cnnbtd])
@@ -218,6 +243,93 @@ def test_impossible_sizes_are_refused(method):
         method(made, 0, 3)
     with pytest.raises(ValueError, match="91 materials .* has 90 pixels"):
         method(made, 91, 1)
+    for name in ("hsi", "msi"):
+        with pytest.raises(ValueError, match="nothing but zeros"):
+            method(replace(made, **{name: 0 * getattr(made, name)}), 3, 3)
+
+
+@pytest.mark.parametrize("method", [btdvar, cnnbtdvar, cnnbtd])
+def test_weights_that_make_no_cost_and_no_trials_are_refused(method):
+    made, _, blocks = exact()
+    for balance in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="above 0"):
+            method(made, 3, 3, balance=balance)
+    for trials in (0, -1):
+        with pytest.raises(ValueError, match="at least one is needed"):
+            method(made, 3, 3, trials=trials)
+    if method is cnnbtd:
+        with pytest.raises(ValueError, match="inner steps"):
+            method(made, 3, 3, inner=0)
+    else:
+        with pytest.raises(ValueError, match="0 or more"):
+            method(made, 3, 3, prior=-1e-3)
+
+
+@pytest.mark.parametrize("method", [btdvar, cnnbtdvar, cnnbtd])
+@pytest.mark.parametrize("part, made_wrong", [("A", lambda X: X[:, 1:]), ("B", lambda X: X[:, :, 1:]),
+                                              ("C", lambda X: X[:, 1:]), ("C_M", lambda X: X[1:]),
+                                              ("C", lambda X: np.where(X == X.max(), np.nan, X))])
+def test_blocks_that_are_not_the_pairs_are_refused(method, part, made_wrong):
+    made, _, blocks = exact()
+    with pytest.raises(ValueError, match=f"start's {part} must be finite, of shape"):
+        method(made, 3, 3, start=replace(blocks, **{part: made_wrong(getattr(blocks, part))}))
+
+
+@pytest.mark.parametrize("method", [btdvar, cnnbtdvar, cnnbtd])
+def test_balance_is_a_unit_of_the_msi(method):
+    """|.|^2 times 0.2 everywhere, or the MSI and its response times the root of that, are one problem."""
+    made, _ = noisy()
+    scaled = replace(made, msi=np.sqrt(0.2) * made.msi, P3=np.sqrt(0.2) * made.P3)
+    one, other = (method(pair, 4, 3, balance=balance, trials=3, iterations=8, tolerance=0)
+                  for pair, balance in ((made, 0.2), (scaled, 1)))
+    assert np.allclose(one.costs, other.costs, rtol=1e-6)
+    assert relative(one.cube(), other.cube()) < 1e-5
+    assert relative(method(made, 4, 3, trials=3, iterations=8, tolerance=0).cube(), one.cube()) > 1e-3
+
+
+@pytest.mark.parametrize("method, tolerance", [(btdvar, 0.02), (cnnbtdvar, 0.02), (cnnbtd, 0.05)])
+def test_tolerance_ends_the_run(method, tolerance):
+    made, _ = noisy()
+    found = method(made, 4, 3, trials=3, iterations=60, tolerance=tolerance)
+    steps = np.abs(np.diff(found.costs)) / found.costs[:-1]
+    assert found.converged and 1 < len(steps) < 60 and steps[-1] <= tolerance < steps[0]
+    assert method is cnnbtdvar or np.all(steps[:-1] > tolerance)
+    assert not method(made, 4, 3, trials=3, iterations=len(steps) - 1, tolerance=tolerance).converged
+
+
+def test_btdvar_ends_where_only_rounding_is_left():
+    made, _, _ = exact()
+    found = btdvar(made, 3, 3, tolerance=0, iterations=40)
+    assert found.converged and len(found.costs) < 10 and found.costs[-1] <= ll1.rounding(made, 1.0)
+
+
+def test_start_looks_at_balance_seed_and_sweeps(monkeypatch):
+    made, _ = noisy()
+
+    def begun(balance=1.0, seed=0):
+        found = ll1.start(made, 4, 3, balance, 4, seed)
+        return np.tensordot(found.C, found.maps(), 1), ll1.cost(made, found.maps(), found.C, found.C_M, balance)
+
+    Z, swept = begun()
+    assert relative(Z, begun(seed=1)[0]) > 1e-6 and np.array_equal(Z, begun()[0])
+    assert relative(Z, begun(balance=0.1)[0]) > 1e-3
+    monkeypatch.setattr(ll1, "SWEEPS", 0)
+    assert begun()[1] > 1.01 * swept
+
+
+@pytest.mark.parametrize("balance", [1.0, 0.2])
+def test_cnnbtdvar_keeps_its_maps_at_their_rank(balance):
+    made, _ = noisy()
+    found = cnnbtdvar(made, 4, 3, balance=balance, iterations=150, tolerance=0)
+    values = np.linalg.svd(found.abundances, compute_uv=False)
+    assert np.sqrt(np.sum(values[:, 3:] ** 2) / np.sum(values ** 2)) < 0.02
+
+
+def test_cnnbtdvar_has_not_converged_before_its_maps_are_of_their_rank():
+    made, _ = noisy()
+    loose = cnnbtdvar(made, 4, 3, penalty=1e-9, iterations=60, tolerance=0.01)
+    assert abs(loose.costs[-2] - loose.costs[-1]) <= 0.01 * loose.costs[-2] and not loose.converged
+    assert cnnbtdvar(made, 4, 3, iterations=60, tolerance=0.01).converged
 
 
 def test_materials_of_another_number_and_a_penalty_of_zero_are_refused():
@@ -292,6 +404,25 @@ def test_cnnbtd_stays_at_the_truth_and_finds_it():
     assert relative(Z, found.cube()) < 0.02 and nowhere_negative(found)
     assert found.costs[-1] == pytest.approx(ll1.cost(made, found.abundances, found.endmembers, made.P3 @
                                                      found.endmembers, 1.0), rel=1e-6)
+
+
+def test_cnnbtd_starts_from_materials_and_gains_by_inner_steps():
+    made, _, blocks = exact(changed=False, noise=0.01)
+    given, blind, single = (cnnbtd(made, 3, 3, balance=0.2, iterations=5, tolerance=0, **settings) for settings in
+                            ({"start": blocks.C}, {}, {"start": blocks.C, "inner": 1}))
+    assert given.costs[0] == single.costs[0] < 0.1 * blind.costs[0]
+    assert given.costs[1] < 0.7 * single.costs[1] and given.costs[-1] < 0.7
+
+
+def test_splitting_of_cnnbtd_ends_at_nonnegative_least_squares():
+    """X >= 0, its gradient too, and one of both zero everywhere, where the free minimum is negative in part."""
+    rng = np.random.default_rng(0)
+    X1, X2, X4 = (F @ F.T for F in (rng.standard_normal((n, n + 2)) for n in (7, 4, 4)))
+    X5 = 5 * rng.standard_normal((7, 4))
+    X, _ = _admm(np.zeros((7, 4)), np.zeros((7, 4)), 2000, np.linalg.eigh(X1), X2, X4, X5)
+    slope = X1 @ X @ X2 + X @ X4 - X5
+    assert X.min() == 0 < X.max() and slope.min() > -1e-6 and np.abs(X * slope).max() < 1e-6
+    assert 5 < np.count_nonzero(X) < 23
 
 
 def test_change_hurts_the_method_that_knows_none():
