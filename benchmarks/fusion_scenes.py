@@ -12,6 +12,7 @@ from scipy.io import loadmat
 from subpixel.algorithms.abundances.fcls import fcls
 from subpixel.algorithms.endmembers.vca import vca
 from subpixel.algorithms.fusion.degradation import Gaussian
+from subpixel.algorithms.fusion.ll1 import map_rank
 from subpixel.algorithms.fusion.pair import scales
 from subpixel.algorithms.fusion.waldpair import wald_pair
 from subpixel.algorithms.pixels import moments
@@ -133,20 +134,37 @@ def swapped(A, M, rows, cols):
     return A
 
 
-NAMES = {"btdvar": "BTD-Var", "cnnbtdvar": "CNN-BTD-Var", "cnnbtd": "CNN-BTD", "stereo": "STEREO", "scott": "SCOTT",
+NAMES = {"btdvar": "BTD-Var", "cnnbtdvar": "CNN-BTD-Var", "btdvar_prior": "BTD-Var with prior",
+         "cnnbtdvar_prior": "CNN-BTD-Var with prior", "cnnbtd": "CNN-BTD", "stereo": "STEREO", "scott": "SCOTT",
          "ctstar": "CT-STAR", "cbstar": "CB-STAR", "cnmf": "CNMF", "fumi": "FUMI", "fuse": "FUSE", "hysure": "HySure",
          "glphs": "GLP-HS", "fuvar": "FuVar"}
 
 
+def module(name):
+    return f"subpixel.algorithms.fusion.{name.removesuffix('_prior')}"
+
+
 def runner(name):
-    """The method `name` as callable(pair, settings) -> Fused; `settings` are those of the scene, by method."""
+    """
+    The method `name` as callable(pair, settings) -> Fused; `settings` are those of the scene, by method.
+
+    BTD-Var and CNN-BTD-Var are the published methods, without the interpolated image; with prior they are ours, with
+    its default weight, and where settings give no L for that name, with R of the method and L by `ll1.map_rank`.
+    """
     def run(pair, settings):
-        return getattr(import_module(f"subpixel.algorithms.fusion.{name}"), name)(pair, **settings.get(name, {}))
+        base = module(name).rpartition(".")[2]
+        chosen = dict(settings.get(name, {}))
+        if name in ("btdvar", "cnnbtdvar"):
+            chosen.setdefault("prior", 0)
+        elif name != base and "L" not in chosen:
+            chosen.setdefault("R", settings[base]["R"])
+            chosen["L"] = map_rank(pair, chosen["R"])
+        return getattr(import_module(module(name)), base)(pair, **chosen)
     return run
 
 
 def exists(name):
-    return find_spec(f"subpixel.algorithms.fusion.{name}") is not None
+    return find_spec(module(name)) is not None
 
 
 METHODS = {name: runner(name) for name in NAMES}

@@ -11,7 +11,8 @@ from subpixel.algorithms.fusion.degradation import Gaussian
 SEED, RUNS = 0, 3
 KERNELS = {"program's": 1.746, "printed": Gaussian.printed(9).sigma}
 LL1 = {"R": 6, "L": 13}
-SETTINGS = {"btdvar": LL1, "cnnbtdvar": LL1, "cnnbtd": LL1, "stereo": {"rank": 50}, "scott": {"ranks": (40, 40, 6)}}
+SETTINGS = {**dict.fromkeys(("btdvar", "cnnbtdvar", "btdvar_prior", "cnnbtdvar_prior", "cnnbtd"), LL1),
+            "stereo": {"rank": 50}, "scott": {"ranks": (40, 40, 6)}}
 PAPER = {"btdvar": (28.0511, 0.87064, 1.9204, 0.98804, 8.3579), "cnnbtdvar": (26.2721, 0.8327, 2.2515, 1.2191, 3.176),
          "stereo": (27.69, 0.86669, 1.9461, 0.99959, 1.8564), "scott": (26.2451, 0.86196, 2.2694, 1.1208, 0.21087),
          "cnnbtd": (25.2263, 0.80949, 2.5035, 1.3497, 24.5326), "cnmf": (27.2552, 0.83978, 1.9502, 1.2056, 8.2147),
