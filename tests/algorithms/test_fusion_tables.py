@@ -48,6 +48,14 @@ def test_paris_is_as_recorded(benchmark, scenes):
     assert_as_recorded(recorded("fusion_paris", "FUSE"), found)
 
 
+def test_the_relative_change_and_what_it_costs_are_as_recorded(benchmark, scenes):
+    rows = json.loads((ROOT / "benchmarks" / "results" / "fusion_change.json").read_text(encoding="utf-8"))["rows"]
+    found = benchmark("fusion_change").measured(0.3, True, 0, ["hysure", "glphs"])
+    row = next(row for row in rows if (row["spectra"], row["field"], row["seed"]) == (0.3, "yes", 0))
+    assert found["relative change"] == pytest.approx(row["relative change"], abs=2e-4)
+    assert [found[name] for name in ("HySure", "GLP-HS")] == pytest.approx([row["HySure"], row["GLP-HS"]], abs=0.05)
+
+
 def test_the_known_change_is_what_the_msi_shows(benchmark, scenes):
     pair, Z, change = benchmark("fusion_scenes").potsdam(seed=1, snr=60)
     left = pair.msi - np.tensordot(pair.P3, Z, 1) - change
