@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
-from rasterio.warp import Resampling, reproject, transform_bounds
+from rasterio.warp import Resampling, reproject, transform, transform_bounds
 from rasterio.windows import Window
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.spatial import ConvexHull, QhullError
 
 from .sentences import UserError
 from .tiles import tiles
@@ -18,6 +21,9 @@ WHOLE = 0.02       # from a whole number that counts as one, for ratios
 LEAST = 3          # HSI pixels along each axis that must overlap
 MASKED = 0.2       # of the common ground that may be without data
 SAMPLE = 100_000   # pixels of either image that are looked at before the work
+LATTICE = 64       # steps along either axis of the HSI at which it is looked up in another CRS
+SIDE = 256         # MSI pixels of the blocks in which a resampled one is looked at before the work
+ANY = CRS.from_epsg(3857)   # what stands for the CRS of two images that have none
 BLOCK = 4_000_000  # values that are read at once where few of them are kept
 OVERLAP = 16       # MSI pixels that a tile reaches into each neighbour, at least
 HALO = 4           # and HSI pixels
@@ -33,7 +39,8 @@ class PairedScenes:
     hsi, msi : Scene
     transform, crs, width, height, gcps
         The grid of the fused image: the MSI's own, cut to the HSI, or where it has to be resampled one with the
-        HSI's axes.
+        HSI's axes. Where ground control points place an image, it is the affine map that fits them best; `gcps` are
+        none.
     row_off, col_off, hsi_rows, hsi_cols : int
         The HSI's pixels in use.
     rows, columns : ndarray (hsi_rows,), (hsi_cols,)
@@ -83,9 +90,20 @@ class PairedScenes:
             source[:, ~valid] = np.nan
             reproject(source, cube, src_transform=self.msi.map_transform * Affine.translation(seen.col_off,
                                                                                              seen.row_off),
-                      src_crs=self.msi.crs or self.crs, dst_transform=there, dst_crs=self.crs, src_nodata=np.nan,
-                      dst_nodata=np.nan, resampling=Resampling.cubic)
+                      src_crs=crs_of(self.msi) or self.crs or ANY, dst_transform=there, dst_crs=self.crs or ANY,
+                      src_nodata=np.nan, dst_nodata=np.nan, resampling=Resampling.cubic, XSCALE=self._scale,
+                      YSCALE=self._scale)
         return cube, np.isfinite(cube).all(axis=0)
+
+    @cached_property
+    def _scale(self):
+        """
+        Fused pixels per MSI pixel along a side, 1 at most, by which the cubic kernel widens where it reduces.
+
+        GDAL would take it from the window's size and the source's, and blur the more the more they are turned.
+        """
+        middle = self.transform * (self.width / 2, self.height / 2)
+        return float(min(1, _pixel_size(self.msi, middle, self.crs) / np.sqrt(abs(self.transform.determinant))))
 
     def hsi_part(self, window):
         """Slices of the HSI's rows and columns whose centres lie in a window of the fused image."""
@@ -110,15 +128,16 @@ class PairedScenes:
         A pixel outside the HSI's pixels in use takes the nearest one's, up to half an HSI pixel (and half an MSI pixel,
         for rounding) away from it; beyond, as after a shift was corrected, it is False.
         """
+        down, across = self.hsi_pixel(window)
+        return self._hsi_valid[np.ix_(down, across)] & self._near_hsi(window)
+
+    def _near_hsi(self, window):
         def near(centres, first, length, ratio):
             at = np.arange(first, first + length)
-            reach = ratio + 0.5
-            return (at >= centres[0] - reach) & (at <= centres[-1] + reach)
+            return (at >= centres[0] - ratio - 0.5) & (at <= centres[-1] + ratio + 0.5)
 
-        down, across = self.hsi_pixel(window)
-        within = np.outer(near(self.rows, window.row_off, window.height, self.ratio[0]),
-                          near(self.columns, window.col_off, window.width, self.ratio[1]))
-        return self._hsi_valid[np.ix_(down, across)] & within
+        return np.outer(near(self.rows, window.row_off, window.height, self.ratio[0]),
+                        near(self.columns, window.col_off, window.width, self.ratio[1]))
 
     @cached_property
     def _hsi_valid(self):
@@ -148,29 +167,76 @@ class PairedScenes:
         Raises
         ------
         UserError
-            More than a fifth of the common ground is masked.
+            More than a fifth of the ground that both images reach is masked in either. Their rasters reach further
+            than they do where an image lies askew in its raster: corners that are cut off all its data do not count.
         """
-        step = max(1, int(np.ceil((self.hsi_rows * self.hsi_cols / SAMPLE) ** 0.5)))
-        coarse, valid_hsi = _sampled(lambda row: self.read_hsi(slice(row, row + 1), slice(0, self.hsi_cols)),
-                                     self.hsi_rows, step)
-        step = max(1, int(np.ceil((self.width * self.height / SAMPLE) ** 0.5)))
-        fine, valid_msi = _sampled(lambda row: self.read_msi(Window(0, row, self.width, 1)), self.height, step)
-        masked = 1 - np.mean(valid_hsi) * np.mean(valid_msi)
+        step = _step(self.hsi_rows, self.hsi_cols)
+        coarse = []
+        for row in range(step // 2, self.hsi_rows, step):
+            cube, valid = self.read_hsi(slice(row, row + 1), slice(0, self.hsi_cols))
+            coarse.append(cube[:, :, ::step][:, valid[:, ::step]])
+        fine, *others = zip(*map(self._looked_at, *self._looks()))
+        in_msi, in_hsi, valid_msi, valid_hsi, common = map(np.concatenate, others)
+        common &= _reached(in_msi, valid_msi) & _reached(in_hsi, valid_hsi)
+        masked = 1 - np.mean((valid_msi & valid_hsi)[common]) if common.any() else 1.0
         if masked > MASKED:
-            raise UserError("{percent} % of the ground that both images cover is masked (nodata in a used band): more "
-                            "than {limit} %. Leave out the bands with gaps, or clip both to where they have data.",
-                            percent=round(100 * masked), limit=round(100 * MASKED))
-        return coarse, fine
+            raise UserError("{percent} % of the ground that both images reach is masked in one of them (nodata in a "
+                            "used band): more than {limit} %. Leave out the bands with gaps, or clip both to where "
+                            "they have data.", percent=f"{100 * masked:.4g}", limit=round(100 * MASKED))
+        return np.concatenate(coarse, axis=1), np.concatenate(fine, axis=1)
+
+    def _looks(self):
+        """Windows that together hold the pixels to look at before the work, and which rows and columns those are."""
+        step = _step(self.height, self.width)
+        if not self.resampled:
+            rows = range(step // 2, self.height, step)
+            return [Window(0, row, self.width, 1) for row in rows], [(slice(0, 1), slice(0, None, step)) for _ in rows]
+        blocks = [Window(left, top, min(SIDE, self.width - left), min(SIDE, self.height - top))
+                  for top in range(0, self.height, SIDE) for left in range(0, self.width, SIDE)]
+        return blocks, [(slice((step // 2 - block.row_off) % step, None, step),
+                         slice(-block.col_off % step, None, step)) for block in blocks]
+
+    def _looked_at(self, window, taken):
+        """
+        A window's pixels at `taken`: valid MSI pixels; where all lie in the MSI and in the HSI, rows and columns; in
+        which of either there is data; and which lie in both grids.
+        """
+        cube, valid = self.read_msi(window)
+        valid = valid[taken].ravel()
+        rows, cols = (np.ravel(at) for at in np.meshgrid(np.arange(window.height)[taken[0]] + window.row_off,
+                                                         np.arange(window.width)[taken[1]] + window.col_off,
+                                                         indexing="ij"))
+        common = self._near_hsi(window)[taken].ravel()
+        if self.resampled:
+            rows, cols = _in_pixels(self.transform, self.crs, self.msi, rows + 0.5, cols + 0.5)
+            common &= (rows >= 0) & (rows <= self.msi.height) & (cols >= 0) & (cols <= self.msi.width)
+        down, across = self.hsi_pixel(window)
+        in_hsi = np.stack(np.meshgrid(down[taken[0]], across[taken[1]], indexing="ij")).reshape(2, -1).T
+        return (cube[(slice(None), *taken)].reshape(len(cube), -1)[:, valid], np.stack([rows, cols], axis=1), in_hsi,
+                valid, self.hsi_mask(window)[taken].ravel(), common)
 
 
-def _sampled(read, rows, step):
-    parts, valid = [], []
-    for row in range(step // 2, rows, step):
-        cube, known = read(row)
-        cube, known = cube[:, 0, ::step], known[0, ::step]
-        parts.append(cube[:, known])
-        valid.append(known)
-    return np.concatenate(parts, axis=1), np.concatenate(valid)
+def _step(rows, cols):
+    """Steps between pixels along both axes so that about SAMPLE are taken."""
+    return max(1, int(np.ceil((rows * cols / SAMPLE) ** 0.5)))
+
+
+def _reached(places, valid):
+    """
+    Which places (n, 2) an image with data where it is `valid` reaches: all but the corners between the least rectangle
+    and the least convex shape around its data, which lies askew there.
+    """
+    inside = np.ones(len(places), bool)
+    if valid.all() or not valid.any():
+        return inside
+    known = places[valid]
+    try:
+        sides = ConvexHull(known).equations
+    except QhullError:
+        return inside
+    for side in sides:
+        inside &= places @ side[:2] + side[2] <= 1e-6
+    return inside | ((places < known.min(axis=0)) | (places > known.max(axis=0))).any(axis=1)
 
 
 def _read(scene, window):
@@ -191,7 +257,7 @@ def pair_up(hsi, msi, say, warn):
     UserError
         No overlap or hardly any, an MSI coarser than the HSI, or a georeference on only one of them.
     """
-    placed = [not scene.transform.is_identity or bool(scene.gcps[0]) for scene in (hsi, msi)]
+    placed = [_placed(scene) for scene in (hsi, msi)]
     if placed[0] != placed[1]:
         raise UserError("{path} has no georeference and the other image has one, so that it is not known how they lie "
                         "on each other. Georeference it, or take two images without.",
@@ -199,15 +265,38 @@ def pair_up(hsi, msi, say, warn):
     if not placed[0]:
         say("Neither image has a georeference: both are taken to cover exactly the same ground.")
         return _matched(hsi, msi, Affine.scale(msi.width / hsi.width, msi.height / hsi.height), say)
-    if bool(hsi.crs) != bool(msi.crs):
-        warn("{path} has no CRS: it is taken to be the other image's.", path=(hsi if msi.crs else msi).path)
-    crs = hsi.crs or msi.crs
-    if (hsi.crs or crs) == (msi.crs or crs):
+    for scene in (hsi, msi):
+        _say_of_points(scene, say, warn)
+    crs = crs_of(hsi) or crs_of(msi)
+    if crs and not (crs_of(hsi) and crs_of(msi)):
+        warn("{path} has no CRS: it is taken to be the other image's.", path=(hsi if crs_of(msi) else msi).path)
+    if (crs_of(hsi) or crs) == (crs_of(msi) or crs):
         relative = ~msi.map_transform * hsi.map_transform
         lean = max(abs(relative.b) * hsi.height, abs(relative.d) * hsi.width)
         if lean <= ALIGNED and relative.a > 0 and relative.e > 0:
             return _matched(hsi, msi, relative, say)
     return _resampled(hsi, msi, crs, say)
+
+
+def crs_of(scene):
+    """A scene's CRS, or that of its ground control points; None without either."""
+    return scene.crs or (scene.gcps[1] if scene.transform.is_identity else None)
+
+
+def _placed(scene):
+    return not scene.transform.is_identity or bool(scene.gcps[0])
+
+
+def _say_of_points(scene, say, warn):
+    """Tell how well an affine map fits the ground control points that place a scene, if such do."""
+    points = scene.gcps[0] if scene.transform.is_identity else ()
+    if not points:
+        return
+    col, row = ~scene.map_transform * (np.array([point.x for point in points]), np.array([point.y for point in points]))
+    off = max(np.hypot(col - [point.col for point in points], row - [point.row for point in points]))
+    (warn if off > 1 else say)("{path} is placed by ground control points. The affine map that fits them best is taken "
+                               "for its grid, up to {off} of its pixels off them; the fused image gets a grid, no such "
+                               "points.", path=scene.path, off=f"{off:.2g}")
 
 
 def _matched(hsi, msi, relative, say):
@@ -225,39 +314,77 @@ def _matched(hsi, msi, relative, say):
     say("An HSI pixel is {columns} by {rows} MSI pixels" + ("." if whole else ": no whole number. Nothing is "
         "resampled; the blur is computed for the pixels where they lie."), columns=f"{ratio[1]:.4g}",
         rows=f"{ratio[0]:.4g}")
-    transform = msi.transform if msi.transform.is_identity and not (c0 or r0) else \
-        msi.map_transform * Affine.translation(c0, r0) if not msi.transform.is_identity or msi.gcps[0] \
-        else msi.transform
-    return PairedScenes(hsi, msi, transform, msi.crs or hsi.crs, c1 - c0, r1 - r0, i0, j0, i1 - i0, j1 - j0, rows,
+    if c1 - c0 < j1 - j0 or r1 - r0 < i1 - i0:
+        raise UserError("Where both lie, the multispectral image has {fine} pixels and the hyperspectral one {coarse}: "
+                        "it is no finer. Choose a finer one.", fine=f"{c1 - c0} x {r1 - r0}",
+                        coarse=f"{j1 - j0} x {i1 - i0}")
+    grid = msi.map_transform * Affine.translation(c0, r0) if _placed(msi) else msi.transform
+    return PairedScenes(hsi, msi, grid, crs_of(msi) or crs_of(hsi), c1 - c0, r1 - r0, i0, j0, i1 - i0, j1 - j0, rows,
                         columns, ratio, False, r0, c0)
 
 
 def _resampled(hsi, msi, crs, say):
     """Grids with different axes or in different CRSs: the MSI comes to the HSI's axes."""
-    middle = hsi.map_transform * (hsi.width / 2, hsi.height / 2)
-    try:
-        size = _pixel_size(msi, middle, crs)
-        bounds = _hull(msi.map_transform, msi.width, msi.height)
-        if msi.crs and crs and msi.crs != crs:
-            bounds = transform_bounds(msi.crs, crs, *bounds)
-    except RasterioError as error:
-        raise UserError("The MSI cannot be brought into the HSI's CRS: {reason}. Reproject it first.",
-                        reason=str(error)) from error
     t = hsi.map_transform
+    try:
+        _pixel_size(msi, t * (hsi.width / 2, hsi.height / 2), crs)
+        (i0, i1), (j0, j1) = _reach(hsi, msi, crs)
+        if j1 - j0 < LEAST or i1 - i0 < LEAST:
+            raise _apart(hsi, msi)
+        size = _pixel_size(msi, t * ((j0 + j1) / 2, (i0 + i1) / 2), crs)
+    except (RasterioError, CPLE_BaseError) as error:
+        raise UserError("The MSI cannot be brought into the HSI's CRS: {reason}. Reproject it first.",
+                        reason=str(error).strip().rstrip(".")) from error
     ratio = np.sqrt(abs(t.determinant)) / size
     _check_ratio((ratio, ratio))
     n = max(1, round(ratio))
-    corners = [~t * (x, y) for x in bounds[::2] for y in bounds[1::2]]
-    (left, top), (right, bottom) = np.min(corners, axis=0), np.max(corners, axis=0)
-    j0, j1 = max(0, int(np.floor(left + 1e-6))), min(hsi.width, int(np.ceil(right - 1e-6)))
-    i0, i1 = max(0, int(np.floor(top + 1e-6))), min(hsi.height, int(np.ceil(bottom - 1e-6)))
-    if j1 - j0 < LEAST or i1 - i0 < LEAST:
-        raise _apart(hsi, msi)
     say("The two grids differ in CRS or direction: the MSI is resampled (cubic) to the HSI's axes, {n} by {n} pixels "
         "for each HSI pixel (it had {ratio}).", n=n, ratio=f"{ratio:.4g}")
     return PairedScenes(hsi, msi, t * Affine.translation(j0, i0) * Affine.scale(1 / n), crs, (j1 - j0) * n,
                         (i1 - i0) * n, i0, j0, i1 - i0, j1 - j0, (np.arange(i1 - i0) + 0.5) * n - 0.5,
                         (np.arange(j1 - j0) + 0.5) * n - 0.5, (float(n), float(n)), True)
+
+
+def _reach(hsi, msi, crs):
+    """First and last (exclusive) of the HSI's rows and of its columns that have a pixel whose centre the MSI covers."""
+    rows, cols = (np.linspace(0, size, min(size, LATTICE) + 1) for size in (hsi.height, hsi.width))
+    there = np.stack(_in_pixels(hsi.map_transform, crs, msi, *(at.ravel() for at in np.meshgrid(
+        rows, cols, indexing="ij")))).reshape(2, len(rows), len(cols))
+    down, across = np.zeros(hsi.height, bool), np.zeros(hsi.width, bool)
+    for row in range(0, hsi.height, SIDE):
+        at = np.stack(np.meshgrid(((np.arange(row, min(row + SIDE, hsi.height)) + 0.5) / rows[1]),
+                                  (np.arange(hsi.width) + 0.5) / cols[1], indexing="ij"))
+        y, x = (map_coordinates(axis, at, order=1, mode="nearest") for axis in there)
+        covered = (y > 0) & (y < msi.height) & (x > 0) & (x < msi.width)
+        down[row:row + SIDE] = covered.any(axis=1)
+        across |= covered.any(axis=0)
+
+    def ends(covered):
+        at = np.flatnonzero(covered)
+        return (int(at[0]), int(at[-1]) + 1) if at.size else (0, 0)
+
+    return ends(down), ends(across)
+
+
+def _in_pixels(grid, crs, msi, rows, cols):
+    """Where positions on a grid, in pixels from its corner, lie on the MSI's: rows and columns, NaN where nowhere."""
+    x, y = grid * (cols, rows)
+    if crs and crs_of(msi) and crs != crs_of(msi):
+        x, y = _transformed(crs, crs_of(msi), x, y)
+    with np.errstate(invalid="ignore"):
+        return (~msi.map_transform * (x, y))[::-1]
+
+
+def _transformed(crs, other, x, y):
+    """Map coordinates in another CRS; NaN where it does not reach, for which PROJ refuses all points it is given."""
+    try:
+        return np.array(transform(crs, other, x, y))
+    except CPLE_BaseError:
+        if len(x) == 1:
+            return np.full((2, 1), np.nan)
+        half = len(x) // 2
+        return np.concatenate([_transformed(crs, other, x[part], y[part]) for part in (slice(half), slice(half, None))],
+                              axis=1)
 
 
 def _check_ratio(ratio):
@@ -278,7 +405,7 @@ def _common(start, step, n_hsi, n_msi):
 def _apart(hsi, msi):
     def extent(scene):
         west, south, east, north = _hull(scene.map_transform, scene.width, scene.height)
-        crs = scene.crs.to_string() if scene.crs else "no CRS"
+        crs = crs_of(scene).to_string() if crs_of(scene) else "no CRS"
         return f"{west:.6g} to {east:.6g}, {south:.6g} to {north:.6g} ({crs if len(crs) < 30 else 'its own CRS'})"
 
     return UserError("The two images do not overlap, or by fewer than {least} by {least} HSI pixels: the HSI covers "
@@ -293,21 +420,21 @@ def _hull(transform, width, height):
 
 
 def _pixel_size(msi, middle, crs):
-    """Side of an MSI pixel near a point, in the units of `crs`."""
+    """Side of an MSI pixel at a point in `crs`, in the units of that: the root of the area."""
     t = msi.map_transform
-    if not (msi.crs and crs) or msi.crs == crs:
+    if not (crs_of(msi) and crs) or crs_of(msi) == crs:
         return np.sqrt(abs(t.determinant))
-    x, y = t * (msi.width / 2, msi.height / 2)
-    half = np.sqrt(abs(t.determinant)) / 2
-    west, south, east, north = transform_bounds(msi.crs, crs, x - half, y - half, x + half, y + half)
-    return np.sqrt((east - west) * (north - south))
+    col, row = ~t * [axis[0] for axis in transform(crs, crs_of(msi), *([value] for value in middle))]
+    x, y = (np.array(axis) for axis in transform(crs_of(msi), crs, *zip(*(t * corner for corner in (
+        (col, row), (col + 1, row), (col, row + 1))))))
+    return np.sqrt(abs((x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])))
 
 
 def _footprint(transform, width, height, crs, msi):
     """The window of the MSI that a grid lies on, with a margin; None where it lies beside it."""
     bounds = _hull(transform, width, height)
-    if crs and msi.crs and crs != msi.crs:
-        bounds = transform_bounds(crs, msi.crs, *bounds)
+    if crs and crs_of(msi) and crs != crs_of(msi):
+        bounds = transform_bounds(crs, crs_of(msi), *bounds)
     corners = [~msi.map_transform * (x, y) for x in bounds[::2] for y in bounds[1::2]]
     (left, top), (right, bottom) = np.floor(np.min(corners, axis=0)) - 3, np.ceil(np.max(corners, axis=0)) + 3
     left, top = max(0, int(left)), max(0, int(top))
