@@ -23,7 +23,7 @@ class CoupledTuckerDescent(_ranks.TuckerTool):
     change_rows, change_columns, change_bands = _ranks.change("as many as describe the scene", "4, or as many as there "
                                                               "are")
     balance = _fusion.BALANCE
-    start = Choice("START", "Start", default="upsampled", advanced=True, options={
+    beginning = Choice("START", "Start", default="upsampled", advanced=True, options={
         "upsampled": "What the images show differently of the same ground, interpolated",
         "ctstar": "The result of CT-STAR, in one step"}, help="The change that the iteration starts from; the result "
         "depends on it. CT-STAR needs lower ranks: those of scene and change together not above a tile's rows and "
@@ -42,7 +42,7 @@ class CoupledTuckerDescent(_ranks.TuckerTool):
             ranks = self.ranks(job, (self.rank_rows, self.rank_columns, self.rank_bands), ready, pair, pair.K)
             change = self.ranks(job, (self.change_rows, self.change_columns, self.change_bands),
                                 fitting((*ranks[:2], ready_change[2])), pair, seen_bands(pair))
-            return cbstar(pair, ranks, change, balance=job.value(self.balance), start=job.value(self.start),
+            return cbstar(pair, ranks, change, balance=job.value(self.balance), start=job.value(self.beginning),
                           iterations=job.value(self.iterations), tolerance=job.value(self.tolerance),
                           callback=callback)
         return method

@@ -3,7 +3,8 @@
 from ...engine.declare import Integer
 from . import _fusion
 
-COPIES = 3   # of the interpolated image that are held at once
+MEANWHILE = 20   # numbers per pixel of the fused image that are held beside the result
+COPIES = 5       # of the multispectral image that are held at once
 
 
 class Hypersharpening(_fusion.FusionTool):
@@ -28,7 +29,8 @@ class Hypersharpening(_fusion.FusionTool):
                         "are usual. Empty: all bands as they are, as published.")
 
     def prepared(self, job, paired, P3):
-        self.numbers = COPIES * (min(job.value(self.rank) or paired.hsi.L, paired.hsi.L) + paired.msi.L)
+        self.numbers = (min(job.value(self.rank) or paired.hsi.L, paired.hsi.L) + MEANWHILE
+                        + COPIES * paired.msi.L)
         return super().prepared(job, paired, P3)
 
     def method(self, job):

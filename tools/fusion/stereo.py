@@ -13,7 +13,8 @@ class CoupledPolyadic(_fusion.FusionTool):
 
     STEREO describes the scene as a sum of terms, each a pattern along the rows times one along the columns times a
     spectrum, and looks for the terms that explain both images. It needs many terms for scenes with much detail. It
-    knows no change between the two dates: CB-STAR does."""
+    knows no change between the two dates: CB-STAR does. The multispectral image needs two bands at least, and four or
+    more to do well."""
 
     id = "stereo"
     label = "Coupled polyadic fusion (STEREO)"
@@ -21,9 +22,10 @@ class CoupledPolyadic(_fusion.FusionTool):
     citation = ("Kanatsoulis, Fu, Sidiropoulos and Ma, Hyperspectral super-resolution: a coupled tensor factorization "
                 "approach, IEEE Transactions on Signal Processing 66(24), 2018")
 
-    rank = Integer("TERMS", "Number of terms (F)", default=50, minimum=1, maximum=10000, help="How many terms the "
+    rank = Integer("TERMS", "Number of terms (F)", optional=True, minimum=1, maximum=10000, help="How many terms the "
                    "scene is made of, from 1; no more than a tile has hyperspectral pixels are used, nor than the "
-                   "multispectral image's size allows. Default 50; published scenes had 10 to 100.")
+                   "multispectral image's size allows. Published scenes had 10 to 100. Empty: 50, or fewer where the "
+                   "multispectral image has few bands or a tile few pixels, so that there is one solution only.")
     balance = _fusion.BALANCE
     iterations = _fusion.iterations(10)
     tolerance = _fusion.tolerance(1e-3)
@@ -31,14 +33,27 @@ class CoupledPolyadic(_fusion.FusionTool):
     low_rank = True
 
     def prepared(self, job, paired, P3):
-        self.numbers = OTHER + TERM * job.value(self.rank)
+        from ...algorithms.fusion.stereo import RANK
+        self.numbers = OTHER + TERM * (job.value(self.rank) or RANK)
         return super().prepared(job, paired, P3)
 
+    def check(self, job, pair):
+        from ...algorithms.fusion.stereo import default_rank, largest, unique_rank
+        rank, most = self._rank(job, default_rank(pair), largest(pair)), unique_rank(pair)
+        if rank > most:
+            job.warn("{terms} terms are more than the {most} that the multispectral image's bands and a tile's size "
+                     "are known to tell apart: the fused image may be far off. Leave their number empty, or lower it.",
+                     terms=rank, most=most)
+
+    def _rank(self, job, ready, most):
+        wanted = job.value(self.rank)
+        return ready if wanted is None else min(wanted, most)
+
     def method(self, job):
-        from ...algorithms.fusion.stereo import largest, stereo
+        from ...algorithms.fusion.stereo import default_rank, largest, stereo
 
         def method(pair, start, callback):
-            return stereo(pair, min(job.value(self.rank), largest(pair)), balance=job.value(self.balance),
+            return stereo(pair, self._rank(job, default_rank(pair), largest(pair)), balance=job.value(self.balance),
                           iterations=job.value(self.iterations), tolerance=job.value(self.tolerance),
                           seed=job.value(self.seed), callback=callback)
         return method
