@@ -28,7 +28,7 @@ def cnmf(pair, count=COUNT, start=None, delta=None, iterations=ITERATIONS, inner
     Parameters
     ----------
     pair : Pair
-        Values below zero count as zero.
+        Of data scaled to about one, see `Pair.scaled`: the floor counts on it. Values below zero count as zero.
     count : int
         Number of endmembers R, cut to what the HSI's bands and pixels allow; not used with `start`.
     start : ndarray (K, R), optional

@@ -28,12 +28,13 @@ def fumi(pair, count=COUNT, start=None, upper=1.0, balance=1.0, rank=None, itera
     Parameters
     ----------
     pair : Pair
+        Of data scaled to about one, see `Pair.scaled`: tolerances and the default of `upper` count on it.
     count : int
         Number of endmembers R, cut to what the HSI spans; not used with `start`.
     start : ndarray (K, R), optional
         Endmembers to begin with; those of VCA by default.
     upper : float or ndarray (K,)
-        The largest value of an endmember, above 0.
+        The largest value of an endmember, above 0. A start is cut to it, and must stay independent.
     balance : float
         Weight of the MSI, above 0.
     rank : int, optional
@@ -70,8 +71,12 @@ def fumi(pair, count=COUNT, start=None, upper=1.0, balance=1.0, rank=None, itera
     if not np.all(np.asarray(upper) > 0) or not balance > 0:
         raise ValueError(f"the weight of the MSI is {balance} and endmembers go up to {upper}; both must be above 0")
     box = np.broadcast_to(np.asarray(upper, dtype=np.float64).reshape(-1, 1), (pair.K, 1))
-    M = np.clip(endmembers(pair, count, start, seed), 0, box)
+    begun = endmembers(pair, count, start, seed)
+    M = np.clip(begun, 0, box)
     R = M.shape[1]
+    if np.any(begun > box) and np.linalg.matrix_rank(M) < R:
+        raise ValueError(f"the endmembers at the start reach {begun.max():.3g}; cut to the upper bound {upper} they "
+                         "cannot be told apart. Raise the bound, or scale the data to about one")
     A = pair.upsample(fcls(pair.Y_H, M).A.reshape(R, *pair.hsi.shape[1:]))
     A = onto_simplex(A.reshape(R, -1)).reshape(A.shape)
     spectra = _Spectra(pair, subspace(pair, R if rank is None else rank), M, box, balance)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .pair import Fused
+from .pair import Fused, positive
 from .sylvester import across
 
 RANK = 15        # of the subspace
@@ -11,6 +11,8 @@ PRIOR = 1e-3     # weight of the interpolated HSI
 
 def subspace(pair, rank):
     """The leading `rank` principal directions of the HSI's pixels, orthonormal (K, rank)."""
+    if rank < 1:
+        raise ValueError(f"the rank of the subspace is {rank}; it must be 1 or more")
     Y = pair.Y_H.astype(np.float64)
     rank = min(rank, *Y.shape)
     values, vectors = np.linalg.eigh(Y @ Y.T)
@@ -27,16 +29,22 @@ def fuse(pair, rank=RANK, prior=PRIOR, balance=1.0):
     Parameters
     ----------
     pair : Pair
+        Of data scaled to about one, see `Pair.scaled`: the prior's weight counts on it.
     rank : int
-        Dimension of the subspace, cut to what the HSI has.
+        Dimension of the subspace, 1 or more, cut to what the HSI has.
     prior : float
         Weight of the interpolated HSI, above 0: what it alone decides are directions that the MSI does not see.
     balance : float
-        Weight of the MSI.
+        Weight of the MSI, above 0.
 
     Returns
     -------
     Fused
+
+    Raises
+    ------
+    ValueError
+        A rank or weights out of range.
 
     References
     ----------
@@ -44,6 +52,8 @@ def fuse(pair, rank=RANK, prior=PRIOR, balance=1.0):
     24(11), 2015. Noise covariances and the prior's are multiples of the identity here, as in the authors' comparisons.
     The blur is neither circular nor tied to whole ratios: see `sylvester.across`.
     """
+    positive("the weight of the interpolated HSI", prior)
+    positive("the weight of the MSI", balance)
     E = subspace(pair, rank)
     low = np.tensordot(E.T, pair.hsi, 1)
     RE = pair.P3 @ E

@@ -32,6 +32,7 @@ def fuvar(pair, count=COUNT, start=None, balance=BALANCE, smoothness=SMOOTHNESS,
     Parameters
     ----------
     pair : Pair
+        Of data scaled to about one, see `Pair.scaled`: the weights count on it.
     count : int
         Number of endmembers R, cut to what the HSI spans; not used with `start`.
     start : ndarray (K, R), optional

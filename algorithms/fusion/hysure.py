@@ -25,6 +25,7 @@ def hysure(pair, rank=RANK, start=None, smoothness=SMOOTHNESS, balance=BALANCE, 
     Parameters
     ----------
     pair : Pair
+        Of data scaled to about one, see `Pair.scaled`: the weights count on it.
     rank : int
         Dimension p of the subspace, cut to what the HSI spans; not used with `start`.
     start : ndarray (K, p), optional

@@ -158,8 +158,8 @@ def quality(Z, Z_hat, ratio, valid=None, window=UIQI_WINDOW):
     if Z.shape != Z_hat.shape:
         raise ValueError(f"the reference has the shape {Z.shape}, the fused scene {Z_hat.shape}: they must be alike")
     bands = [compare_band(z, z_hat, valid, window) for z, z_hat in zip(Z, Z_hat)]
-    pixels = slice(None) if valid is None else valid.ravel()
-    angle = angles(Z.reshape(len(Z), -1)[:, pixels], Z_hat.reshape(len(Z), -1)[:, pixels])
+    pixels = None if valid is None else np.flatnonzero(valid)
+    angle = angles(Z.reshape(len(Z), -1), Z_hat.reshape(len(Z), -1), pixels)
     return Quality(bands, known_mean(angle), ratio)
 
 
@@ -187,12 +187,13 @@ def compare_band(z, z_hat, valid=None, window=UIQI_WINDOW):
                 uiqi(Windows(z, z_hat, valid, np.ones(min(window, side)))))
 
 
-def angles(Y, Y_hat):
-    """Angle in degrees (N,) between the pixels Y and Y_hat (K, N); NaN where a spectrum is zero."""
-    found = np.empty(Y.shape[1])
-    for first in range(0, Y.shape[1], PIXELS):
+def angles(Y, Y_hat, pixels=None):
+    """Angle in degrees (N,) between the pixels Y and Y_hat (K, N), or some of them; NaN where a spectrum is zero."""
+    found = np.empty(Y.shape[1] if pixels is None else len(pixels))
+    for first in range(0, len(found), PIXELS):
         part = slice(first, first + PIXELS)
-        u, v = unit(Y[:, part]), unit(Y_hat[:, part])
+        taken = part if pixels is None else pixels[part]
+        u, v = unit(Y[:, taken]), unit(Y_hat[:, taken])
         # exact near 0, where the arccosine loses half of the digits
         found[part] = np.degrees(2 * np.arctan2(np.linalg.norm(u - v, axis=0), np.linalg.norm(u + v, axis=0)))
     return found

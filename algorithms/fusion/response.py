@@ -17,6 +17,7 @@ GAP = 2.0            # usual steps between wavelengths from which two bands are 
 START_WIDTH = 1.0    # HSI pixels, full width at half maximum
 NARROWEST, WIDEST = 0.15, 6.0   # and between which widths it is looked for
 FARTHEST = 2.0       # HSI pixels of shift that are looked at, either way
+STEPS = np.array([2e-3, 2e-3, 0.02, 0.02])   # for differences by the logarithms of the widths, and by MSI pixels
 ENOUGH = 50          # HSI pixels to estimate a blur from, at least
 
 
@@ -70,17 +71,25 @@ def estimate_response(hsi, msi, rows, columns, wavelengths=None, roughness=ROUGH
     ndarray (K_M, K)
         Rows do not sum to one where the images differ in brightness.
 
+    Raises
+    ------
+    ValueError
+        No usable pixel inside the border, or only zeros there.
+
     References
     ----------
     Simoes et al., A convex formulation for hyperspectral image superresolution via subspace-based regularization
     (HySure), IEEE TGRS 53(6), 2015, section III-D. Departures: a Gaussian in place of a box, the weight is relative to
     the data, and r is not negative, as responses are.
     """
+    inner = interior(hsi.shape[1:], usable)
+    if not np.any(hsi[:, inner]):
+        raise ValueError(f"no pixel of the HSI with values other than zero, {MARGIN} or more from its border, can be "
+                         "compared with the MSI")
     step = ratios(rows, columns)
     Y = np.stack([gaussian_filter(band, SMOOTHING, mode="reflect") for band in hsi])
     smooth = [Gaussian(SMOOTHING * size, 2 * np.ceil(4 * SMOOTHING * size) + 1) for size in step]
     y = both(degradation(msi.shape[1], rows, smooth[0]), degradation(msi.shape[2], columns, smooth[1]), msi)
-    inner = interior(hsi.shape[1:], usable)
     Y, y = Y[:, inner], y[:, inner]
     G = Y @ Y.T
     D = differences(len(hsi), wavelengths)
@@ -105,10 +114,11 @@ def estimate_blur(hsi, msi, response, rows, columns, usable=None):
     ValueError
         Fewer than ENOUGH usable pixels inside the border.
     """
-    step, inner = ratios(rows, columns), interior(hsi.shape[1:], usable)
+    inner = interior(hsi.shape[1:], usable)
     if inner.sum() < ENOUGH:
         raise ValueError(f"only {int(inner.sum())} pixels of the HSI can be compared with the MSI; at least {ENOUGH} "
                          "are needed")
+    step = ratios(rows, columns)
     target = _standard(np.tensordot(response, hsi, 1)[:, inner])
 
     def residual(x):
@@ -117,10 +127,14 @@ def estimate_blur(hsi, msi, response, rows, columns, usable=None):
         seen = _standard(both(*P, msi)[:, inner])
         return (seen * np.sum(seen * target, axis=1, keepdims=True) - target).ravel()
 
+    def slopes(x):
+        return np.stack([(residual(x + move) - residual(x - move)) / (2 * size)
+                         for size, move in zip(STEPS, np.diag(STEPS))], axis=1)
+
     start = np.r_[np.log([START_WIDTH] * 2), 0, 0]
     reach = FARTHEST * np.array(step)
     low, high = np.r_[np.log([NARROWEST] * 2), -reach], np.r_[np.log([WIDEST] * 2), reach]
-    found = least_squares(residual, start, bounds=(low, high), x_scale=np.r_[0.3, 0.3, 0.15 * reach], diff_step=1e-3)
+    found = least_squares(residual, start, slopes, bounds=(low, high), x_scale=np.r_[0.3, 0.3, 0.15 * reach])
     width, shift = np.exp(found.x[:2]), found.x[2:]
     at_bound = bool(np.any(np.minimum(found.x - low, high - found.x) < 0.02 * (high - low)))
     return Blur(tuple(map(float, width)), tuple(map(float, shift)), float(np.sqrt(2 * found.cost / len(msi))), at_bound)

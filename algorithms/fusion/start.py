@@ -23,7 +23,7 @@ def explaining(Y, count, seed=0, runs=RUNS):
         R, cut to the bands, the pixels, and the dimension that these span.
     seed : int
     runs : int
-        1 takes VCA as it is.
+        1 or less takes VCA as it is.
 
     Raises
     ------
@@ -32,22 +32,24 @@ def explaining(Y, count, seed=0, runs=RUNS):
     """
     Y, count, found, rng = _spanned(Y, count, seed)
     sample = Y[:, ::max(1, -(-Y.shape[1] // LOOKED_AT))]
-    candidates = [np.maximum(vca(Y, count, rng, found).E, 0) for _ in range(runs)]
+    candidates = [np.maximum(vca(Y, count, rng, found).E, 0) for _ in range(max(runs, 1))]
     return min(candidates, key=lambda M: _misfit(sample, M)) if runs > 1 else candidates[0]
 
 
 def spanning(Y, count, seed=0, runs=RUNS):
     """Of some runs of VCA, the endmembers (K, R) with the largest simplex, of any sign: a basis of a subspace."""
     Y, count, found, rng = _spanned(Y, count, seed)
-    return vca(Y, count, rng, found, runs).E
+    return vca(Y, count, rng, found, max(runs, 1)).E
 
 
 def _spanned(Y, count, seed):
     Y = np.asarray(Y, dtype=np.float64)
     found = moments(Y)
     values = np.linalg.eigvalsh(found.R)
-    return Y, min(count, *Y.shape, int(np.count_nonzero(values > 1e-12 * values[-1]))), found, \
-        np.random.default_rng(seed)
+    spanned = int(np.count_nonzero(values > 1e-12 * values[-1]))
+    if spanned < min(count, 2):
+        raise ValueError(f"the spectra of the HSI span {spanned} dimensions: there are no endmembers to tell apart")
+    return Y, min(count, *Y.shape, spanned), found, np.random.default_rng(seed)
 
 
 def _misfit(Y, M):

@@ -6,7 +6,7 @@ from fusion_scenes import natural, observe, relative, response, snr
 
 from subpixel.algorithms.fusion.degradation import Box, Gaussian, centred, degradation, interpolation
 from subpixel.algorithms.fusion.fuse import fuse
-from subpixel.algorithms.fusion.pair import Pair
+from subpixel.algorithms.fusion.pair import Fused, Pair, scales
 from subpixel.algorithms.fusion.sylvester import across, along
 
 PSFS = [Gaussian(1.7, 9), Gaussian.of_width(4), Box(4), Box(2.5), Gaussian.printed(9)]
@@ -57,6 +57,39 @@ def test_a_kernel_of_odd_size_on_a_pixel_is_the_gaussian_cut():
     P = degradation(21, np.array([10.0]), Gaussian(1.7, 9)).toarray()[0]
     expected = np.exp(-0.5 * ((np.arange(21) - 10) / 1.7) ** 2) * (np.abs(np.arange(21) - 10) <= 4)
     assert np.allclose(P, expected / expected.sum(), atol=1e-15)
+
+
+def test_boundaries():
+    """At the edge the kernel's far half falls on mirrored pixels, or on the other end."""
+    g = np.exp(-0.5 * (np.arange(-2, 3) / 1.5) ** 2)
+    g /= g.sum()
+    ends = [degradation(9, np.array([0.0, 8.0]), Gaussian(1.5, 5), name).toarray() for name in
+            ("symmetric", "circular")]
+    mirrored, wrapped = np.zeros((2, 9))
+    mirrored[:3], wrapped[[7, 8, 0, 1, 2]] = [g[2] + g[1], g[3] + g[0], g[4]], g
+    assert np.allclose(ends[0], [mirrored, mirrored[::-1]]) and np.allclose(ends[1], [wrapped, wrapped[::-1]])
+
+
+def test_boxes_count_pixels_by_the_share_that_they_cover():
+    for size, centre, expected in ((4, 4.5, [0, 0, 0, 1, 1, 1, 1, 0]), (2.5, 4, [0, 0, 0, 0.75, 1, 0.75, 0, 0]),
+                                   (0.5, 3.4, [0, 0, 0, 0.35, 0.15, 0, 0, 0]),
+                                   (3, 4.25, [0, 0, 0, 0.75, 1, 1, 0.25, 0])):
+        row = degradation(8, np.array([centre]), Box(size)).toarray()[0]
+        assert np.allclose(row, np.array(expected) / size), size
+
+
+def test_a_gaussian_of_a_width_has_it_and_is_cut_where_nothing_is_left():
+    psf = Gaussian.of_width(6)
+    assert psf.width == pytest.approx(6) and psf.weights(3.0) == pytest.approx(0.5)
+    x = np.arange(-100, 101)
+    assert psf.weights(x).sum() == pytest.approx(np.exp(-0.5 * (x / psf.sigma) ** 2).sum(), rel=1e-4)
+
+
+def test_a_tuple_of_kernels_is_for_rows_then_columns():
+    Z, P3, c = np.ones((5, 8, 8)), response(3, 5), centred(8, 2)
+    made = Pair.of(Z[:, :4, :4], Z[:3], P3, c, c, (Box(2), Gaussian.of_width(3)))
+    assert np.array_equal(made.P1.toarray(), degradation(8, c, Box(2)).toarray())
+    assert np.array_equal(made.P2.toarray(), degradation(8, c, Gaussian.of_width(3)).toarray())
 
 
 def test_printed_kernel_of_appendix_c():
@@ -114,6 +147,25 @@ def test_scaled_pair_keeps_the_response():
     assert np.allclose(np.tensordot(made.P3, fine, 1), made.msi)
 
 
+def test_bands_without_values_are_not_scaled():
+    assert np.array_equal(scales(np.array([[0.0, 0, 0], [-1, -2, -1], [2, 2, 2]])), [1, 1, 2])
+
+
+def test_all_that_has_units_is_rescaled():
+    made, rng = pair(), np.random.default_rng(0)
+    found = Fused(rng.random((5, 2)), rng.random((2, 8, 6)), endmembers=rng.random((5, 2)),
+                  changed_endmembers=rng.random((3, 2)), abundances=rng.random((2, 8, 6)),
+                  variability=rng.random((3, 8, 6)))
+    _, s_H, s_M = made.scaled()
+    back = found.rescaled(s_H, s_M)
+    assert np.allclose(back.cube(), found.cube() * s_H[:, None, None])
+    assert np.array_equal(back.endmembers, found.endmembers * s_H[:, None])
+    assert np.array_equal(back.changed_endmembers, found.changed_endmembers * s_M[:, None])
+    assert np.array_equal(back.variability, found.variability * s_M[:, None, None])
+    assert np.array_equal(back.abundances, found.abundances)
+    assert Fused(found.basis, found.coefficients).rescaled(s_H, s_M).variability is None
+
+
 def test_pairs_that_do_not_belong_together_are_refused():
     Z, P3, c = np.ones((5, 8, 8)), response(3, 5), centred(8, 2)
     with pytest.raises(ValueError, match="do not belong"):
@@ -150,9 +202,19 @@ def test_fuse_is_where_the_gradient_vanishes():
 
 def test_fuse_without_blur_is_ridge_regression():
     Z, _, _ = natural(K=6, I=7, J=9, R=3)
-    made = observe(Z, 1, 3, Box(1))
-    found = fuse(made, 3, prior=1e-9)
-    assert relative(Z, found.cube()) < 1e-7
+    made = observe(Z, 1, 3, Box(1), noise=0.1)
+    found = fuse(made, 3, prior=0.1, balance=2.0)
+    E = np.linalg.svd(made.Y_H)[0][:, :3]
+    RE, low = made.P3 @ E, E.T @ made.Y_H
+    X = np.linalg.solve(1.1 * np.eye(3) + 2 * RE.T @ RE, 1.1 * low + 2 * RE.T @ made.Y_M)
+    assert relative((E @ X).reshape(Z.shape), found.cube()) < 1e-9
+    assert relative(made.hsi, found.cube()) > 0.01
+
+
+def test_fuse_refuses_what_is_out_of_range():
+    for wrong, said in (({"rank": 0}, "1 or more"), ({"prior": 0}, "interpolated HSI is 0"), ({"balance": -1}, "MSI")):
+        with pytest.raises(ValueError, match=said):
+            fuse(pair(), **wrong)
 
 
 def test_fuse_beats_interpolation():

@@ -1,5 +1,7 @@
 """Quality figures against their definitions written out pixel by pixel, and on what is known of them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from fusion_scenes import natural, response
@@ -117,6 +119,23 @@ def test_zero_spectra_have_no_angle_and_small_images_small_windows():
         quality(Z, Z[:, 1:], 4)
     with pytest.raises(ValueError, match="no valid pixel"):
         quality(Z, Z, 4, np.zeros_like(VALID))
+
+
+def test_angles_of_some_pixels_in_parts(monkeypatch):
+    monkeypatch.setattr("subpixel.algorithms.fusion.quality.PIXELS", 50)
+    X, Y, pixels = Z.reshape(5, -1), Z_HAT.reshape(5, -1), np.flatnonzero(VALID)
+    np.testing.assert_array_equal(angles(X, Y, pixels), angles(X, Y)[pixels])
+
+
+def test_masks_copy_no_scene(monkeypatch):
+    big, rows = np.ones((40, 300, 300), np.float32), np.ones((300, 300), bool)
+    rows[0] = False
+    monkeypatch.setattr("subpixel.algorithms.fusion.quality.PIXELS", 4096)
+    tracemalloc.start()
+    quality(big, big, 4, rows)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < big.nbytes
 
 
 def test_a_pair_is_what_both_sensors_see():

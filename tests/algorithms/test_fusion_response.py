@@ -57,3 +57,26 @@ def test_no_difference_is_taken_across_a_gap():
     assert D.shape == (3, 5) and np.array_equal(np.abs(D).sum(axis=1), [2, 2, 2])
     assert not np.any((D[:, 1] != 0) & (D[:, 2] != 0))
     assert np.any((D[:, 2] != 0) & (D[:, 4] != 0)) and np.any((D[:, 4] != 0) & (D[:, 3] != 0))
+
+
+def test_blur_is_found_where_the_georeference_is_nearly_right():
+    """A start at zero shift must not shrink the differences by which the slope is found to rounding."""
+    hsi, msi, R, rows, columns = observed((1.2, 0.9), (1e-9, 0.0))
+    found = estimate_blur(hsi.astype(np.float32), msi.astype(np.float32), R, rows, columns)
+    assert found.width == pytest.approx((1.2, 0.9), rel=0.01)
+    assert found.shift == pytest.approx((0, 0), abs=0.01) and not found.at_bound
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_images_without_an_inside_are_refused(size):
+    hsi, msi, R, rows, columns = observed()
+    few, seen = slice(0, size), slice(0, 4 * size)
+    if size < 5:
+        with pytest.raises(ValueError, match="no pixel of the HSI"):
+            estimate_response(hsi[:, few, few], msi[:, seen, seen], rows[few], columns[few])
+    else:
+        assert np.isfinite(estimate_response(hsi[:, few, few], msi[:, seen, seen], rows[few], columns[few])).all()
+    with pytest.raises(ValueError, match="at least 50 are needed"):
+        estimate_blur(hsi[:, few, few], msi[:, seen, seen], R, rows[few], columns[few])
+    with pytest.raises(ValueError, match="no pixel of the HSI"):
+        estimate_response(0 * hsi, msi, rows, columns)
