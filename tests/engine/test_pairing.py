@@ -344,6 +344,10 @@ def test_mask_of_the_hsi_on_the_fused_grid(tmp_path, monkeypatch):
     expected[12:15, 15:18] = expected[57:, 69:] = False
     assert np.array_equal(pair.hsi_mask(Window(0, 0, 72, 60)), expected)
     assert np.array_equal(pair.hsi_mask(Window(16, 13, 5, 9)), expected[13:22, 16:21])
+    inner = Scene(write(tmp_path / "inner.tif", Affine(10, 0, 500060, 0, -10, 5799910), (40, 50)))
+    inner = pair_up(hsi, inner, lambda *_, **__: None, lambda *_, **__: None)
+    assert (inner.row_off, inner.col_off) == (3, 2)
+    assert np.array_equal(inner.hsi_mask(Window(0, 0, 50, 40)), expected[9:49, 6:56])
     shifted = replace(pair, rows=pair.rows + 5, columns=pair.columns - 4)
     found = shifted.hsi_mask(Window(0, 0, 72, 60))
     assert not found[:3].any() and found[3, :60].all()     # 5 pixels up, half an HSI pixel and half a pixel stay
