@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import ll1
-from .pair import Fused
+from .pair import Fused, eigen_dense
 from .sylvester import pencil
 
 INNER = 5          # steps of ADMM per factor
@@ -60,7 +60,7 @@ def cnnbtd(pair, R, L, *, balance=ll1.BALANCE, iterations=ll1.ITERATIONS, inner=
         raise ValueError(f"{inner} inner steps are asked for: at least one is needed")
     A, B, C = _start(pair, R, L, trials, seed, start)
     duals = [np.zeros_like(X) for X in (A, B, C)]
-    response = np.linalg.eigh(pair.P3.T @ pair.P3)
+    response = eigen_dense(pair.P3)
     costs, converged, least = [_cost(pair, A, B, C, balance)], False, ll1.rounding(pair, balance)
     while not converged and len(costs) <= iterations:
         A, B, C, duals = _balanced(A, B, C, duals)

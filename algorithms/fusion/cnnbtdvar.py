@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import ll1
-from .pair import Fused
+from .pair import Fused, positive
 
 PENALTY = 0.1      # of the distance of maps and factors, in units of what the MSI's misfit weighs
 TOLERANCE = 1e-4
@@ -66,8 +66,7 @@ def cnnbtdvar(pair, R, L, *, balance=ll1.BALANCE, prior=ll1.PRIOR, iterations=ll
     (see `btdvar`); a start from materials besides BTDRec.
     """
     ll1.check(pair, R, L, balance, prior)
-    if not penalty > 0:
-        raise ValueError(f"the penalty is {penalty}; it must be above 0")
+    positive("the penalty", penalty)
     blocks = _start(pair, R, L, balance, prior, trials, seed, start)
     blocks, S = blocks.nonnegative(pair)
     U = np.zeros_like(S)

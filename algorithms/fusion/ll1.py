@@ -7,9 +7,10 @@ from scipy.linalg import LinAlgError, eig
 from scipy.optimize import linear_sum_assignment
 
 from ..abundances.active_set import minimise
-from .pair import both
+from .pair import along_bands, both, positive
 from .start import endmembers
 from .sylvester import along
+from .tucker import check_images
 
 BALANCE, ITERATIONS, TRIALS = 1.0, 20, 20   # LL1, sections IV and V-C
 PRIOR = 1e-3      # weight of the interpolated HSI at most, as in FUSE
@@ -74,13 +75,10 @@ class Blocks:
 def check(pair, R, L, balance, prior=0.0):
     """Raise ValueError for sizes that no decomposition has, for weights that make no cost, and for images of zeros."""
     _, I, J = pair.msi.shape
-    if not 0 < balance < np.inf:
-        raise ValueError(f"the weight of the multispectral image is {balance}; it must be above 0")
+    positive("the weight of the multispectral image", balance)
     if not 0 <= prior < np.inf:
         raise ValueError(f"the weight of the interpolated image is {prior}; it must be 0 or more")
-    for name, image in (("hyperspectral", pair.hsi), ("multispectral", pair.msi)):
-        if not image.any():
-            raise ValueError(f"the {name} image holds nothing but zeros")
+    check_images(pair)
     if R < 1 or not 1 <= L <= min(I, J):
         raise ValueError(f"{R} materials with maps of rank {L} are asked for: at least one material, and a rank from 1 "
                          f"to {min(I, J)}, the smaller side of the multispectral image")
@@ -155,7 +153,7 @@ def apart(A, R):
 
 def contracted(Y, C):
     """An image (K, n, m) summed over its bands with weights C (K, R): (R, n, m)."""
-    return (C.T @ Y.reshape(len(Y), -1)).reshape(-1, *Y.shape[1:])
+    return along_bands(C.T, Y)
 
 
 def system(Q, B, C, C_M, balance):

@@ -12,7 +12,7 @@ from subpixel.algorithms.check.metrics import match, sad
 from subpixel.algorithms.fusion import ll1
 from subpixel.algorithms.fusion.btdvar import btdvar
 from subpixel.algorithms.fusion.cnnbtd import _admm, cnnbtd
-from subpixel.algorithms.fusion.cnnbtdvar import cnnbtdvar
+from subpixel.algorithms.fusion.cnnbtdvar import _balanced, cnnbtdvar
 from subpixel.algorithms.fusion.degradation import Gaussian, centred
 from subpixel.algorithms.fusion.pair import Pair
 
@@ -244,7 +244,7 @@ def test_impossible_sizes_are_refused(method):
     with pytest.raises(ValueError, match="91 materials .* has 90 pixels"):
         method(made, 91, 1)
     for name in ("hsi", "msi"):
-        with pytest.raises(ValueError, match="nothing but zeros"):
+        with pytest.raises(ValueError, match="zero everywhere"):
             method(replace(made, **{name: 0 * getattr(made, name)}), 3, 3)
 
 
@@ -323,6 +323,29 @@ def test_cnnbtdvar_keeps_its_maps_at_their_rank(balance):
     found = cnnbtdvar(made, 4, 3, balance=balance, iterations=150, tolerance=0)
     values = np.linalg.svd(found.abundances, compute_uv=False)
     assert np.sqrt(np.sum(values[:, 3:] ** 2) / np.sum(values ** 2)) < 0.02
+
+
+def test_cnnbtdvar_begins_with_maps_without_negative_values_and_ranks_starts_by_the_cost(monkeypatch):
+    made, _ = noisy()
+    rng, C = np.random.default_rng(0), smooth_spectra(made.K, 4)
+    start = ll1.Blocks(rng.standard_normal((4, 32, 3)), rng.standard_normal((4, 40, 3)), C, made.P3 @ C)
+    found, S = start.nonnegative(made)
+    first = cnnbtdvar(made, 4, 3, start=start, iterations=1, prior=0, balance=0.2).costs[0]
+    assert first == pytest.approx(ll1.cost(made, S, found.C, found.C_M, 0.2), rel=1e-12)
+    seen, misfits = [], ll1.misfits
+    monkeypatch.setattr(ll1, "misfits", lambda *parts: seen.append(parts[4]) or misfits(*parts))
+    cnnbtdvar(made, 4, 3, trials=2, iterations=1, prior=0, balance=0.2)
+    assert len(seen) >= 4 and set(seen) == {0.2}
+
+
+def test_cnnbtdvar_brings_maps_factors_and_duals_to_one_scale():
+    made, _, blocks = exact(noise=0.05)
+    S, U = blocks.maps(), np.random.default_rng(0).standard_normal(blocks.maps().shape)
+    found, S_new, U_new = _balanced(made, blocks, S, U, 0.1)
+    factor = np.linalg.norm(ll1.both_spectra(made, S, nonnegative=True, prior=0.1)[0], axis=0)
+    assert np.abs(factor - 1).min() > 0.1 and np.allclose(np.linalg.norm(found.C, axis=0), 1)
+    for new, old in ((S_new, S), (U_new, U), (found.maps(), S)):
+        assert np.allclose(new, old * factor[:, None, None])
 
 
 def test_cnnbtdvar_has_not_converged_before_its_maps_are_of_their_rank():
