@@ -161,10 +161,11 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             if feedback.isCanceled():
                 return {}
             staging.deliver()
-        for order, output in enumerate(self._tool.outputs()):
+        for output in self._tool.outputs():
             if output.name in result["rasters"] or output.name in result["spectra"]:
-                styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", order,
-                                        output.name in result["spectra"])
+                # points show where spectra come from, and a scene in natural colours what the other maps are of
+                above = output.name in result["spectra"] or output.style is declare.Style.SPECTRAL
+                styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", above)
         return {output.name: result["numbers"].get(output.name) if isinstance(output, declare.NumberOutput)
                 else targets.get(output.name) for output in self._tool.outputs()}
 

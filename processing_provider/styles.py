@@ -12,11 +12,10 @@ from qgis.PyQt.QtGui import QColor
 from .words import tr
 
 STOPS = 11
-TOPMOST = 1000   # QGIS puts layers of a higher sort key above
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):
-    """Gives a layer the style beside its file, which Processing does not load, and puts points `above` the rasters."""
+    """Gives a layer the style beside its file, which Processing does not load, and puts it `above` others or not."""
 
     def __init__(self, above):
         super().__init__()
@@ -35,18 +34,13 @@ class _Styler(QgsProcessingLayerPostProcessorInterface):
 _stylers = {}  # by path: QGIS keeps no reference of its own, and a styler without one does nothing
 
 
-def style_on_loading(path, context, name, order, above=False):
-    """
-    Have the layer of this output named and styled where the run is going to load it.
-
-    Of the run's layers those of lower `order` lie above the others, and those that are `above` on top of all.
-    """
+def style_on_loading(path, context, name, above=False):
+    """Have the layer of this output named and styled where the run is going to load it, and put above others or not."""
     if context.willLoadLayerOnCompletion(path):
         _stylers[path] = _Styler(above)
         sip.transferto(_stylers[path], None)  # the context deletes it
         details = context.layerToLoadOnCompletionDetails(path)
         details.setPostProcessor(_stylers[path])
-        details.layerSortKey = TOPMOST - order
         if not details.forceName:
             details.name = name
 
