@@ -313,6 +313,11 @@ def test_start_looks_at_balance_seed_and_sweeps(monkeypatch):
     Z, swept = begun()
     assert relative(Z, begun(seed=1)[0]) > 1e-6 and np.array_equal(Z, begun()[0])
     assert relative(Z, begun(balance=0.1)[0]) > 1e-3
+    seen, cost = [], ll1.cost
+    with monkeypatch.context() as patched:
+        patched.setattr(ll1, "cost", lambda *parts: seen.append(parts[4]) or cost(*parts))
+        ll1.start(made, 4, 3, 0.1, 4)
+    assert len(seen) == 4 + ll1.KEPT and set(seen) == {0.1}
     monkeypatch.setattr(ll1, "SWEEPS", 0)
     assert begun()[1] > 1.01 * swept
 
