@@ -101,8 +101,8 @@ def fuvar(pair, count=COUNT, start=None, balance=BALANCE, smoothness=SMOOTHNESS,
         if changed <= cost:
             change, data, cost = new, other, changed
         costs.append(cost)
-        converged = settled and max(np.linalg.norm(A - old_A) / np.linalg.norm(A),
-                                    np.linalg.norm(change - old_change) / np.linalg.norm(1 + change)) < tolerance
+        converged = (settled and np.linalg.norm(A - old_A) < tolerance * np.linalg.norm(A)
+                     and np.linalg.norm(change - old_change) < tolerance * np.linalg.norm(1 + change))
         if callback is not None and callback(len(costs) - 1, cost):
             break
     varied = np.tensordot(data.N - pair.P3 @ M, A, 1)

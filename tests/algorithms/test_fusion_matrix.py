@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from fusion_scenes import natural, observe, relative, smooth_spectra, snr
+from fusion_scenes import natural, observe, relative, response, smooth_spectra, snr
 
+from subpixel.algorithms.abundances.fcls import fcls
 from subpixel.algorithms.fusion import fuvar as fuvar_module
 from subpixel.algorithms.fusion.cnmf import cnmf, factorise
-from subpixel.algorithms.fusion.degradation import Box
+from subpixel.algorithms.fusion.degradation import Box, Gaussian
 from subpixel.algorithms.fusion.fumi import _Spectra, fumi
 from subpixel.algorithms.fusion.fuse import fuse
 from subpixel.algorithms.fusion.fuvar import fuvar
@@ -55,6 +56,16 @@ def test_prepared_solver_agrees_with_the_direct_one():
     G1, G2 = (B @ B.T + 0.1 * np.eye(4) for B in rng.random((2, 4, 5)))
     R = rng.standard_normal((4, 12, 20))
     assert relative(across(made.rows, made.columns, G1, G2, R), solver(made.rows, made.columns, G1, G2)(R)) < 1e-11
+
+
+def test_prepared_solver_counts_small_eigenvalues():
+    """A wide blur has a spectrum that falls to nothing; what is left out of it would be left out of the scene."""
+    rng = np.random.default_rng(0)
+    made = observe(natural(I=12, J=20)[0], 1, psf=Gaussian(2.0, 13))
+    assert 1e-12 < made.rows[0].min() < 1e-6
+    G1, G2 = 1e4 * np.eye(3), 1e-3 * np.eye(3)
+    R = rng.standard_normal((3, 12, 20))
+    assert relative(across(made.rows, made.columns, G1, G2, R), solver(made.rows, made.columns, G1, G2)(R)) < 1e-9
 
 
 def test_adjoint_of_differences():
@@ -106,6 +117,66 @@ def test_total_variation_meets_its_optimality_conditions(joint):
     assert 10 < np.count_nonzero(norms < 0.999 * weight) < 0.9 * norms.size
     assert np.vdot(multipliers, D) == pytest.approx(term.cost(state.V), rel=1e-3)
     assert np.abs(gradient(data, state.V) + _adjoint(multipliers)).max() < 1e-4
+
+
+def test_multipliers_stay_when_the_penalty_changes():
+    """Scaled ones times rho; else every change of rho would throw the steps back."""
+    Z, C, _ = natural(I=16, J=20)
+    made = observe(Z, noise=0.1)
+    data = Data(made, C, made.P3 @ C)
+
+    def state(look):
+        made = Splitting([simplex(), VectorTotalVariation(0.5, (16, 20))], np.zeros((4, 16, 20)), 1e-3)
+        made._look = look
+        made.run(data, 10, 0)
+        return made
+
+    changed, same = state(10), state(11)
+    assert changed.rho == 2 * same.rho == 2e-3
+    for one, other in zip([*changed._d, changed.terms[1]._duals], [*same._d, same.terms[1]._duals]):
+        assert np.abs(other).max() > 0 and np.allclose(2 * one, other, rtol=1e-12)
+
+
+def test_splitting_ends_by_its_tolerance():
+    Z, C, _ = natural(I=16, J=16)
+    data = Data(observe(Z, noise=0.1), C, response(4, 24) @ C)
+    steps = []
+    for tolerance in (1e-2, 1e-5):
+        state = Splitting([simplex()], np.full((4, 16, 16), 0.25))
+        assert state.run(data, 2000, tolerance)
+        steps.append(state._count)
+    assert steps[0] < steps[1] / 2
+    assert not Splitting([simplex()], np.full((4, 16, 16), 0.25)).run(data, 3, 0)
+
+
+def misfits(pair, M, N, A, balance):
+    return (0.5 * np.sum((pair.hsi - np.tensordot(M, pair.degrade(A), 1)) ** 2)
+            + 0.5 * balance * np.sum((pair.msi - np.tensordot(N, A, 1)) ** 2))
+
+
+@pytest.mark.parametrize("balance", [1.0, 5.0])
+def test_last_cost_of_fumi_and_hysure_is_that_of_what_they_return(balance):
+    Z, _, _ = natural(I=16, J=16)
+    made = observe(Z, noise=0.05)
+    found = fumi(made, 4, balance=balance, iterations=5)
+    assert found.costs[-1] == pytest.approx(
+        misfits(made, found.endmembers, made.P3 @ found.endmembers, found.abundances, balance))
+    found = hysure(made, 4, smoothness=0.1, balance=balance, iterations=5)
+    E, X = found.basis, found.coefficients
+    D = _differences(X)
+    assert found.costs[-1] == pytest.approx(
+        misfits(made, E, made.P3 @ E, X, balance) + 0.1 * np.sqrt(np.sum(D ** 2, axis=(0, 1))).sum())
+
+
+@pytest.mark.parametrize("method, weights", [(fumi, {}), (fuvar, {"smoothness": 0})])
+def test_a_heavier_msi_is_fitted_better(method, weights):
+    Z, C, A = parcels()
+    made = seasonal(observe(Z, noise=0.02), C, A, np.linspace(0.9, 1.1, 24))
+    light, heavy = (method(made, start=C, balance=balance, **weights, **fewer(method)) for balance in (0.01, 100))
+
+    def misfit(found):
+        return relative(made.msi, np.tensordot(found.changed_endmembers, found.abundances, 1))
+    assert misfit(heavy) < 0.8 * misfit(light)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -211,6 +282,28 @@ def test_cnmf_fits_a_change_of_season_by_its_own_spectra_in_the_msis_bands():
     assert relative(made.msi, fitted) < 0.02 < 0.05 < relative(made.msi, tied)
 
 
+def test_sums_of_one_weigh_as_in_the_authors_program_unless_told_otherwise():
+    Z, _, _ = natural()
+    made = observe(Z, K_M=3, noise=0.02)
+    delta = 2 * np.sqrt(made.msi.mean() / 0.7455) / 27
+    told, default, none = (cnmf(made, 4, delta=weight, inner=50).cube() for weight in (delta, None, 0))
+    assert relative(told, default) < 1e-5 < 1e-4 < relative(told, none)
+
+
+def test_abundances_on_the_msis_grid_start_from_the_interpolated_ones():
+    Z, C, _ = parcels()
+    made = observe(Z)
+    found = cnmf(made, start=C, inner=30, iterations=0)
+    Y, low = made.Y_H, np.full((4, 80), 0.25)
+    delta = 2 * np.sqrt(made.msi.mean() / 0.7455) / 64
+    W, low, _ = factorise(Y, C, low, 90, delta=delta, refine=False, tolerance=1e-8)
+    W, low, _ = factorise(Y, W, low, 30, delta=delta, tolerance=1e-8)
+    H = np.maximum(made.upsample(low.reshape(4, 8, 10)).reshape(4, -1), 1e-8)
+    W_m, H, _ = factorise(made.Y_M, made.P3 @ W, H, 30, delta=delta, tolerance=1e-8, refine=False)
+    W_m, H, _ = factorise(made.Y_M, W_m, H, 30, delta=delta, tolerance=1e-8)
+    assert relative(H.reshape(4, 32, 40), found.abundances) < 1e-3
+
+
 def test_cnmf_needs_positive_values():
     Z, _, _ = natural(I=16, J=16)
     with pytest.raises(ValueError, match="positive values"):
@@ -255,13 +348,31 @@ def test_abundances_on_the_simplex_and_endmembers_in_the_box():
     assert np.all(np.diff(found.costs) <= 0) and found.costs[-1] < 0.5 * found.costs[0]
 
 
+def test_endmembers_lie_in_the_subspace():
+    Z, _, _ = natural()
+    made = observe(Z, noise=0.1)
+    E = fuse(made, 4).basis
+    def outside(**settings):
+        M = fumi(made, 4, iterations=10, **settings).endmembers
+        return np.linalg.norm(M - E @ (E.T @ M)) / np.linalg.norm(M)
+    assert outside() < 0.01 < 0.02 < outside(rank=24)
+
+
+def test_endmembers_cut_to_one_spectrum_are_refused():
+    Z, C, _ = natural()
+    with pytest.raises(ValueError, match="cut to the upper bound 0.001"):
+        fumi(observe(Z), start=C, upper=1e-3)
+    with pytest.raises(ValueError, match="1 or more"):
+        fumi(observe(Z), 4, rank=0)
+
+
 def test_endmembers_in_the_box_are_optimal():
     Z, C, A = natural(K=8, I=16, J=16)
     made = observe(Z, noise=0.05)
-    step = _Spectra(made, np.eye(8), np.full_like(C, 0.3), np.full((8, 1), 0.6), 1.0)
+    step = _Spectra(made, np.eye(8), np.full_like(C, 0.3), np.full((8, 1), 0.6), 3.0)
     assert step.run(A, 5000, 1e-9)
     M, low, fine = step.V, made.degrade(A).reshape(4, -1), A.reshape(4, -1)
-    slope = (M @ low - made.Y_H) @ low.T + made.P3.T @ (made.P3 @ M @ fine - made.Y_M) @ fine.T
+    slope = (M @ low - made.Y_H) @ low.T + 3 * made.P3.T @ (made.P3 @ M @ fine - made.Y_M) @ fine.T
     assert np.abs(np.clip(M - slope, 0, 0.6) - M).max() < 1e-5
     assert np.count_nonzero(M == 0.6) > 2 and np.count_nonzero((M > 0) & (M < 0.6)) > 2
 
@@ -272,8 +383,9 @@ def test_hysure_without_total_variation_is_fuse():
     Z, _, _ = natural()
     made = observe(Z, K_M=5, noise=0.01)
     E = fuse(made, 4).basis
-    found = hysure(made, start=E, smoothness=0, iterations=3000, tolerance=1e-9)
-    assert found.converged and relative(fuse(made, 4, prior=1e-10).cube(), found.cube()) < 1e-5
+    found = hysure(made, start=E, smoothness=0, balance=0.2, iterations=3000, tolerance=1e-9)
+    assert found.converged and relative(fuse(made, 4, prior=1e-10, balance=0.2).cube(), found.cube()) < 1e-5
+    assert relative(fuse(made, 4, prior=1e-10).cube(), found.cube()) > 1e-3
 
 
 def test_hysure_on_exact_data():
@@ -332,6 +444,53 @@ def test_factors_held_at_one_make_a_convex_fusion():
     assert np.linalg.norm(held.variability) < 1e-5
     free = fuvar(made, start=C)
     assert snr(Z, free.cube()) > snr(Z, held.cube()) + 6
+
+
+@pytest.mark.parametrize("balance, smoothness", [(1.0, 0.3), (4.0, 0.0)])
+def test_cost_of_fuvar_at_its_start(balance, smoothness):
+    """Interpolated abundances, factors of one, and a norm of its own for each direction."""
+    Z, C, _ = parcels()
+    made = observe(Z, noise=0.02)
+    A = np.maximum(made.upsample(fcls(made.Y_H, C).A.reshape(4, 8, 10)), 0)
+    found = fuvar(made, start=C, balance=balance, smoothness=smoothness, iterations=1)
+    variation = np.sqrt(np.sum(_differences(A) ** 2, axis=1)).sum()
+    assert found.costs[0] == pytest.approx(misfits(made, C, made.P3 @ C, A, balance) + smoothness * variation)
+
+
+def test_fuvar_smooths():
+    Z, C, _ = parcels()
+    made = observe(Z, noise=0.05)
+    rough, smooth = (np.abs(_differences(fuvar(made, start=C, smoothness=weight, iterations=3).abundances)).sum()
+                     for weight in (0, 0.1))
+    assert smooth < 0.8 * rough
+
+
+@pytest.mark.parametrize("balance", [1.0, 0.05])
+def test_factors_are_the_best_for_the_abundances(balance):
+    Z, C, A = parcels()
+    made = seasonal(observe(Z, K_M=6, noise=0.01), C, A, np.linspace(0.8, 1.2, 24))
+    found = fuvar(made, start=C, balance=balance, iterations=4)
+    D = np.diff(np.eye(24), 2, axis=0)
+    best = fuvar_module._scaling(made, C, found.abundances.reshape(4, -1), 0.01 * np.eye(24) + 1e4 * D.T @ D, balance)
+    assert relative(made.P3 @ ((1 + best) * C), found.changed_endmembers) < 1e-9
+
+
+def test_factors_that_clipping_makes_worse_are_left_out():
+    Z, C, _ = parcels()
+    made = observe(Z)
+    turned = Pair(made.hsi, made.msi * np.array([1.0, -3, 1, -3])[:, None, None], made.P1, made.P2, made.P3, made.U1,
+                  made.U2)
+    found = fuvar(turned, start=C, spectral_smoothness=1.0, iterations=5)
+    assert np.all(np.diff(found.costs) <= 0)
+
+
+def test_fuvar_ends_by_its_tolerance():
+    Z, C, _ = parcels()
+    made = observe(Z, noise=0.01)
+    loose, strict = (fuvar(made, start=C, tolerance=tolerance, inner_tolerance=1e-2, iterations=12)
+                     for tolerance in (0.5, 0))
+    assert loose.converged and not strict.converged
+    assert loose.iterations < strict.iterations == 12
 
 
 def test_fuvar_with_sums_of_one():
