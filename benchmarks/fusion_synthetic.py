@@ -19,7 +19,7 @@ SENTINEL_2 = ((433, 453), (458, 522), (543, 577), (650, 680), (698, 712), (733, 
 PARCELS = [np.array([[1, 2, 3], [3, 1, 2], [2, 3, 1]]) == material for material in (1, 2, 3)]
 MIXED = np.array([[[5, 7, 6], [7, 3, 5], [3, 0, 0]], [[7, 5, 3], [0, 6, 0], [3, 5, 7]],
                   [[0, 0, 3], [5, 3, 7], [6, 7, 5]]]) / 12
-METHODS = {"CNN-BTD-Var": lambda pair, start: cnnbtdvar(pair, 3, 3, start=start),
+METHODS = {"CNN-BTD-Var": lambda pair, start: cnnbtdvar(pair, 3, 3, prior=0, start=start),
            "CNMF": lambda pair, start: cnmf(pair, 3, start)}
 
 
