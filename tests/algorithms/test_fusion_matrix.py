@@ -23,6 +23,7 @@ from subpixel.algorithms.fusion.splitting import (
     nonnegative,
     simplex,
 )
+from subpixel.algorithms.fusion.start import explaining, spanning
 from subpixel.algorithms.fusion.sylvester import across, solver
 
 METHODS = [cnmf, fumi, hysure, fuvar]
@@ -302,6 +303,18 @@ def test_abundances_on_the_msis_grid_start_from_the_interpolated_ones():
     W_m, H, _ = factorise(made.Y_M, made.P3 @ W, H, 30, delta=delta, tolerance=1e-8, refine=False)
     W_m, H, _ = factorise(made.Y_M, W_m, H, 30, delta=delta, tolerance=1e-8)
     assert relative(H.reshape(4, 32, 40), found.abundances) < 1e-3
+
+
+def test_cnmf_ends_by_its_tolerance():
+    made = observe(natural()[0], noise=0.01)
+    loose, strict = (cnmf(made, 4, inner=20, iterations=4, tolerance=tolerance) for tolerance in (1.0, 0))
+    assert loose.converged and loose.iterations == 1 and strict.iterations == 4 and not strict.converged
+
+
+@pytest.mark.parametrize("find", [explaining, spanning])
+def test_no_runs_count_as_one(find):
+    Y = observe(natural()[0]).Y_H
+    assert np.array_equal(find(Y, 4, runs=0), find(Y, 4, runs=1))
 
 
 def test_cnmf_needs_positive_values():
