@@ -28,7 +28,8 @@ itself the answer. HySure's estimated response fits in pattern (correlations of 
 level, so that each MSI band is brought to the mean and standard deviation that the response to the degraded HSI has. \
 Bands divided by their 0.999 quantile. The two sensors' noise and what they see differently bound every method's \
 figures; the interpolated HSI is the one to beat. Ranks of CT-STAR and CB-STAR as in their authors' repository for \
-Paris; block terms R = 4, L = 15 (with prior, L by `ll1.map_rank`); STEREO F = 30, SCOTT (30, 30, 9); all else defaults, nothing tuned. There are no \
+Paris; block terms R = 4, L = 15 (with prior, L by `ll1.map_rank`); STEREO F = 30, SCOTT (30, 30, 9); all else \
+defaults, nothing tuned. There are no \
 published figures on the same footing."""
 
 

@@ -18,8 +18,7 @@ import numpy as np
 SIDE, BANDS, RATIO, R, SEED, LIMIT = 900, 224, 3, 8, 0, 4.0
 LAND = "B2 B3 B4 B5 B6 B7 B8 B8A B11 B12".split()
 FOLDER = harness.ROOT / ".cache" / "fusion_size"
-RUNS = {"fusepair": {}, "fusepair, as changed": {"CHANGE": "yes"}, "fuse": {}, "hysure": {}, "cnmf": {}, "glphs": {},
-        "btdvar": {}, "cbstar": {}}
+RUNS = {"fusepair": {}, "fusepair, as changed": {"CHANGE": "yes"}, "fuse": {}, "hysure": {}, "glphs": {}}
 
 
 def scene():

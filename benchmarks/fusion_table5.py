@@ -51,8 +51,8 @@ pixels, centred, rows summing to one, circular ends, every 4th pixel from the se
 inside each of LANDSAT's six. White noise of 30 dB on both, against the mean square of the whole image. Methods know \
 blur, phase and response. The paper's settings: R = 6, L = 13 for the methods of block terms, F = 50 for STEREO, \
 (40, 40, 6) for SCOTT; the others' are not given, and have our defaults (those of CB-STAR were settled on four scenes, \
-this one among them). BTD-Var and CNN-BTD-Var are the published methods; "with prior" they are drawn to the interpolated HSI besides, as \
-the tools do by default. R-SNR by eq. 19; CC averaged over the bands; \
+this one among them). BTD-Var and CNN-BTD-Var are the published methods; "with prior" they are drawn to the \
+interpolated HSI besides, as the tools do by default. R-SNR by eq. 19; CC averaged over the bands; \
 SAM is the mean angle of the pixels in degrees (what the table calls SAD); ERGAS by the means of the reference, ratio \
 4; PSNR against each band's maximum; SSIM with Gaussian windows of 11, UIQI of 8. Times are medians of {RUNS} runs (1 \
 beyond 10 s) on one thread, starts included; the paper's are MATLAB's on another machine. FUSE and FUMI are not in the \
