@@ -53,7 +53,7 @@ def gaussian_field_abundances(P, rows, cols, rng, length=None, contrast=3.0, pur
         Nonnegative, summing to one; pixels in row-major order.
     """
     length = correlation_length(length, rows, cols)
-    z = contrast * np.stack([random_field(rows, cols, length, _spherical, rng).ravel() for _ in range(P)])
+    z = contrast * np.stack([random_field(rows, cols, length, spherical, rng).ravel() for _ in range(P)])
     A = np.exp(z - z.max(axis=0))
     return _shaped(A / A.sum(axis=0), pure_pixels, max_abundance)
 
@@ -66,7 +66,7 @@ def correlation_length(length, rows, cols):
     return length
 
 
-def _spherical(h):
+def spherical(h):
     return 1 - 1.5 * h + 0.5 * h**3
 
 

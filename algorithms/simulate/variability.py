@@ -108,10 +108,10 @@ def piecewise_linear(M0, N, rng, amount=0.25):
     ULTRA-V, 2020, data cube DC1, and Abdelgawad et al., CUR-HU, 2024, data set SD0.
     """
     _check_amount(amount, 2)
-    return _multiplied(M0, N, (_two_segments(len(M0), N, rng, amount) for _ in M0.T))
+    return _multiplied(M0, N, (two_segments(len(M0), N, rng, amount) for _ in M0.T))
 
 
-def _two_segments(L, N, rng, amount):
+def two_segments(L, N, rng, amount):
     """Factors (L, N) of `piecewise_linear` for one endmember."""
     first, middle, last = rng.uniform(1 - amount / 2, 1 + amount / 2, (3, N))
     turn = np.floor(L / 2 + np.floor(rng.random(N) * L / 3)) - 1

@@ -1,0 +1,1 @@
+"""One place at several dates: fractions and spectra that are followed through time."""

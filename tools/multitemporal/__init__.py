@@ -1,0 +1,1 @@
+"""Tools for sequences of images of one place."""
