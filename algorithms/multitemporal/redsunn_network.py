@@ -1,0 +1,266 @@
+"""ReDSUNN's model of a sequence and its variational posterior: everything that is learned, and the evidence bound."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import linear
+
+FLOOR = 1e-3       # of abundances where their logarithm is taken
+RIDGE = 1e-9       # of the mean energy of the endmembers, in their Gram matrices
+NOISE = 1e-2       # start of sigma_r, of the largest reflectance: the paper's 1e-4, which is a variance
+SPREAD_C = 0.3     # start of sigma_a and of the posterior's standard deviation of c_t
+SPREAD_PSI = 0.1   # start of gamma_0 and of zeta_0 for psi
+
+
+@dataclass(frozen=True)
+class Parts:
+    """
+    The evidence lower bound (ELBO) per pixel and what it is made of, each a mean over pixels of sums over dates.
+
+    elbo = likelihood - initial - abundances - variability.
+    """
+
+    elbo: float
+    likelihood: float
+    initial: float
+    abundances: float
+    variability: float
+
+
+def basis(L, K):
+    """Smooth functions of the band, (L, K): the first K rows of the DCT-II without normalisation, the first is 1."""
+    return np.cos(np.pi / L * (np.arange(L)[:, None] + 0.5) * np.arange(K))
+
+
+def gaussian_kl(mean, std, prior_mean, prior_std):
+    """KL(N(mean, std^2) || N(prior_mean, prior_std^2)) of every coordinate (Appendix A)."""
+    ratio = std / prior_std
+    return ((mean - prior_mean) / prior_std).square() / 2 + ratio.square() / 2 - 0.5 - torch.log(ratio)
+
+
+def log_likelihood(squares, L, sigma_r):
+    """log N(y; M a, sigma_r^2 I) from the squared distance ||y - M a||^2 in `L` bands (eq. 22)."""
+    return -squares / (2 * sigma_r ** 2) - L / 2 * torch.log(2 * math.pi * sigma_r ** 2)
+
+
+def on_simplex(x):
+    """s(x): the nearest point of the simplex to each row of `x` (n, P)."""
+    P = x.shape[-1]
+    ordered = x.detach().sort(dim=-1, descending=True).values
+    above = ordered.cumsum(dim=-1) - 1
+    count = (ordered * torch.arange(1, P + 1, device=x.device) > above).sum(dim=-1, keepdim=True)
+    kept = x > above.gather(-1, count - 1) / count
+    return torch.where(kept, x + (1 - (x * kept).sum(dim=-1, keepdim=True)) / count, 0.0)
+
+
+def softmax_basis(x):
+    """pi^-1 of nonnegative `x` (n, P) (eq. 14): what is below 0.001 of the sum counts as that, and no sum is needed."""
+    x = x.clamp_min(0)
+    x = torch.log(x / x.sum(dim=-1, keepdim=True).clamp_min(FLOOR) + FLOOR)
+    return x - x.mean(dim=-1, keepdim=True)
+
+
+class Network:
+    """
+    Parameters of the model (theta) and of the posterior (phi), and what follows from them.
+
+    Parameters
+    ----------
+    parameters : dict of str to tensor
+        See `start`.
+    sigma_psi : float
+        Standard deviation of the innovations of psi (eq. 11).
+
+    Notes
+    -----
+    Where n pixels have T dates: y (T, n, L), c (T, n, P), psi (T, n, P, K).
+    """
+
+    def __init__(self, parameters, sigma_psi):
+        self.parameters, self.sigma_psi = parameters, sigma_psi
+        self.L, self.P = parameters["M0"].shape
+        self.K = parameters["v0"].shape[1] - 1
+        M0 = parameters["M0"]
+        self.D = torch.as_tensor(np.column_stack([np.ones(self.L), basis(self.L, self.K)]), dtype=M0.dtype,
+                                 device=M0.device)
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["parameters"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def spectra(self):
+        """B (L, P, K + 1): m_p and m_p times each function of the basis. M_n has the columns B_p [1; psi_p]."""
+        return self.M0[:, :, None] * self.D[:, None]
+
+    def sigma_r(self):
+        return torch.exp(self.log_sigma_r)
+
+    def sigma_a(self, c):
+        """Standard deviation (..., 1) of the innovations of c (eq. 18)."""
+        hidden = torch.relu(linear(c, self.A_hidden, self.A_hidden_bias))
+        return SPREAD_C * torch.exp(linear(hidden, self.A_out, self.A_out_bias))
+
+    def representations(self, y):
+        """h (T, n, H), the mean of both LSTMs' states (eq. 41-43)."""
+        T, n, _ = y.shape
+        H = (self.K + 1) * self.P
+        driven = torch.matmul(y.reshape(1, T * n, -1), self.W_in).reshape(2, T, n, 4 * H) + self.lstm_bias[:, None, None]
+        h = cell = y.new_zeros(2, n, H)
+        states = []
+        for t in range(T):
+            gates = torch.stack([driven[0, t], driven[1, T - 1 - t]]) + torch.bmm(h, self.W_state)
+            opened = torch.sigmoid(gates[..., :3 * H])
+            enter, forget, leave = opened.split(H, dim=-1)
+            cell = forget * cell + enter * torch.tanh(gates[..., 3 * H:])
+            h = leave * torch.tanh(cell)
+            states.append(h)
+        states = torch.stack(states)
+        return (states[:, 0] + states.flip(0)[:, 1]) / 2
+
+    def posterior(self, y, valid, noise=None):
+        """
+        Go through the dates of n pixels (eq. 33-35, 44-48).
+
+        Parameters
+        ----------
+        y : tensor (T, n, L)
+            Pixels; where not `valid` those interpolated in time.
+        valid : tensor (T, n) of bool
+        noise : callable(*shape) -> tensor, optional
+            Standard normal numbers, to sample; without it the states are the means.
+
+        Returns
+        -------
+        States
+        """
+        B = self.spectra()
+        size = B.shape[1] * B.shape[2]
+        flat = B.reshape(self.L, size)
+        gram = (flat.double().T @ flat.double()).reshape(B.shape[1:] * 2)
+        correlated = (y @ flat).reshape(*y.shape[:2], *B.shape[1:])
+        h = self.representations(y)
+
+        def draw(mean, std):
+            return mean if noise is None else mean + std * noise(*mean.shape)
+
+        n = y.shape[1]
+        mean0 = self.xi.expand(n, -1, -1)
+        mean_c0, mean_psi0 = mean0[..., 0], mean0[..., 1:]
+        std0 = torch.exp(self.log_zeta)
+        if "gain" in self.parameters:
+            first = self.least_squares(gram, correlated[0], mean_psi0)
+            mean_c0 = mean_c0 + torch.sigmoid(self.gain) * (softmax_basis(on_simplex(first)) - mean_c0)
+        initial = gaussian_kl(mean_c0, std0[:, 0], self.v0[:, 0], torch.exp(self.log_gamma[:, 0])).sum(dim=-1)
+        initial = initial + gaussian_kl(mean_psi0, std0[:, 1:], self.v0[:, 1:],
+                                        torch.exp(self.log_gamma[:, 1:])).sum(dim=(-2, -1))
+        c, psi = draw(mean_c0, std0[:, 0]), draw(mean_psi0, std0[:, 1:])
+        out = States([], [], [], [], [], initial, h)
+        steps_c, steps_psi = linear(h, self.W_c), linear(h, self.W_psi).reshape(*h.shape[:2], self.P, self.K)
+        stds_c = SPREAD_C * torch.exp(linear(h, self.V_c))
+        stds_psi = self.sigma_psi * torch.exp(linear(h, self.V_psi)).reshape(*h.shape[:2], self.P, self.K)
+        beta = 1 + self.sigma_psi * self.beta
+        alpha = torch.exp(self.log_alpha)
+        everywhere = bool(valid.all())
+        for t in range(len(y)):
+            crude = self.least_squares(gram, correlated[t], psi)
+            a = torch.softmax(c, dim=-1)
+            u = (on_simplex(crude) - a).abs().sum(dim=-1, keepdim=True) / 2
+            mean_c = softmax_basis(alpha[0] * (1 - u) * a + alpha[1] * u * (crude + steps_c[t]))
+            mean_psi = beta * psi + self.sigma_psi * steps_psi[t]
+            sigma_a, std_c, std_psi = self.sigma_a(c), stds_c[t], stds_psi[t]
+            if not everywhere:
+                seen = valid[t, :, None]
+                u = torch.where(seen, u, 0.0)
+                mean_c, std_c = torch.where(seen, mean_c, c), torch.where(seen, std_c, sigma_a)
+                mean_psi = torch.where(seen[..., None], mean_psi, psi)
+                std_psi = torch.where(seen[..., None], std_psi, torch.full_like(std_psi, self.sigma_psi))
+            out.abundances.append(gaussian_kl(mean_c, std_c, c, sigma_a).sum(dim=-1))
+            out.variability.append(gaussian_kl(mean_psi, std_psi, psi, self.sigma_psi).sum(dim=(-2, -1)))
+            c, psi = draw(mean_c, std_c), draw(mean_psi, std_psi)
+            out.c.append(c)
+            out.psi.append(psi)
+            out.u.append(u[:, 0])
+        return out
+
+    def least_squares(self, gram, correlated, psi):
+        """M_n^+ y_n (n, P) from B^T B (P, K + 1, P, K + 1), B^T y (n, P, K + 1) and psi (n, P, K)."""
+        weights = torch.cat([torch.ones_like(psi[..., :1]), psi], dim=-1)
+        double = weights.double()
+        n, P, S = weights.shape
+        half = torch.bmm(double.transpose(0, 1), gram.permute(2, 3, 0, 1).reshape(P, S, P * S))   # (q, n, p k)
+        G = torch.einsum("qnpk,npk->npq", half.reshape(P, n, P, S), double)
+        ridge = RIDGE * G.detach().diagonal(dim1=-2, dim2=-1).mean(dim=-1)[:, None, None]
+        G = G + ridge * torch.eye(P, dtype=G.dtype, device=G.device)
+        right = (correlated * weights).sum(dim=-1).double()
+        return torch.linalg.solve(G, right).to(psi.dtype)
+
+    def reconstruct(self, c, psi):
+        """M_n a_n (..., L) of states c (..., P) and psi (..., P, K) (eq. 7)."""
+        weights = torch.cat([torch.ones_like(psi[..., :1]), psi], dim=-1) * torch.softmax(c, dim=-1)[..., None]
+        return weights.flatten(-2) @ self.spectra().reshape(self.L, -1).T
+
+    def bound(self, y, valid, noise):
+        """One-sample estimates (n,) of the parts of the ELBO (eq. 40): likelihood and the three divergences."""
+        states = self.posterior(y, valid, noise)
+        fit = self.reconstruct(torch.stack(states.c), torch.stack(states.psi))
+        likelihood = log_likelihood((y - fit).square().sum(dim=-1), self.L, self.sigma_r())
+        return ((likelihood * valid).sum(dim=0), states.initial, torch.stack(states.abundances).sum(dim=0),
+                torch.stack(states.variability).sum(dim=0))
+
+
+@dataclass
+class States:
+    """Lists by date: c (n, P), psi (n, P, K), u (n,), divergences (n,); the initial divergence (n,), h (T, n, H)."""
+
+    c: list
+    psi: list
+    u: list
+    abundances: list
+    variability: list
+    initial: torch.Tensor
+    h: torch.Tensor
+
+
+def start(M0, K, mean, spread, rng, ratio=1.0, gain=None):
+    """
+    Parameters as they start.
+
+    Parameters
+    ----------
+    M0 : tensor (L, P)
+    K : int
+    mean : tensor (L,)
+        Mean spectrum, which the LSTMs' first weights take away,
+    spread : float
+        and the standard deviation by which they divide.
+    rng : torch.Generator
+    ratio : float
+        alpha_2 / alpha_1.
+    """
+    L, P = M0.shape
+    H = (K + 1) * P
+
+    def glorot(*shape):
+        return (2 * torch.rand(*shape, generator=rng) - 1) * math.sqrt(6 / (shape[-1] + shape[-2]))
+
+    def lstm(inputs):
+        return torch.cat([glorot(2, inputs, H) for _ in range(4)], dim=-1)
+
+    W_in = lstm(L) / spread
+    gamma = torch.ones(P, K + 1)
+    gamma[:, 1:] = SPREAD_PSI
+    parameters = dict(
+        M0=M0.clone(), log_sigma_r=torch.tensor(math.log(NOISE)),
+        A_hidden=glorot(P, P), A_hidden_bias=torch.zeros(P), A_out=glorot(1, P), A_out_bias=torch.zeros(1),
+        v0=torch.zeros(P, K + 1), log_gamma=torch.log(gamma),
+        W_in=W_in, W_state=lstm(H), lstm_bias=-torch.einsum("l,dlh->dh", mean, W_in),
+        log_alpha=torch.tensor([0.0, math.log(ratio)]), beta=torch.zeros(()),
+        W_c=torch.zeros(P, H), V_c=glorot(P, H), W_psi=torch.zeros(K * P, H), V_psi=glorot(K * P, H),
+        xi=torch.zeros(P, K + 1), log_zeta=torch.log(gamma))
+    if gain is not None:
+        parameters["gain"] = torch.tensor(float(gain))
+    return parameters
