@@ -20,6 +20,7 @@ class Group(Enum):
     BLIND = "Which and how much at once"
     VARIABILITY = "Spectral variability"
     FUSION = "Sharpen with a second image"
+    TIME = "Changes through time"
     CHECK = "Check results"
     SIMULATE = "Simulate"
 
@@ -59,6 +60,14 @@ class RasterInput(Parameter):
     """A raster layer. A spectral one has at least two bands and is read with its wavelengths, masks and scales."""
 
     spectral: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class RastersInput(Parameter):
+    """Several raster layers on one grid, or the folder that holds them; `dates` names the parameter of their dates."""
+
+    spectral: bool = field(default=True, kw_only=True)
+    dates: str = field(default="DATES", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -155,9 +164,21 @@ class RasterOutput(Output):
 
 @dataclass(frozen=True)
 class FolderOutput(Output):
-    """A folder of rasters on the input's grid, all drawn in one style. Other files in that folder stay."""
+    """
+    A folder of rasters on the input's grid, all drawn in one style. Other files in that folder stay.
+
+    Those of a `dated` one are loaded, each with the time for which it stands.
+    """
 
     style: Style = field(kw_only=True)
+    dated: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class LayersOutput(Output):
+    """The rasters of the output `folder` as a list of layers, for the next step of a model."""
+
+    folder: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -249,13 +270,18 @@ def complaint(tool, values, facts):
     values : dict
         Parameter names and values.
     facts : dict
-        For a raster its number of bands under `bands`, for spectra their number under `spectra`, by parameter name.
+        For a raster its number of bands under `bands`, for spectra their number under `spectra`, for several rasters
+        their `images`, a list of names and numbers of bands, and `bands` of the first, by parameter name.
     """
     from .sentences import NO_SPECTRA, ONE_BAND, Sentence
     for parameter in tool.parameters():
         value, known = values.get(parameter.name), facts.get(parameter.name, {})
         if isinstance(parameter, RasterInput) and parameter.spectral and known.get("bands", 2) < 2:
             return Sentence(ONE_BAND, label=parameter.label)
+        if isinstance(parameter, RastersInput):
+            problem = _sequence_complaint(parameter, known, values.get(parameter.dates))
+            if problem:
+                return problem
         if isinstance(parameter, SpectraInput) and parameter.raster:
             bands, spectra = facts.get(parameter.raster, {}).get("bands"), known.get("spectra")
             if spectra == 0:
@@ -268,6 +294,37 @@ def complaint(tool, values, facts):
             if bands and value > bands:
                 return Sentence("{label} is {value}, but the raster has only {bands} bands. "
                                 "Choose a number up to {bands}.", label=parameter.label, value=value, bands=bands)
+    return None
+
+
+def _sequence_complaint(parameter, known, words):
+    """What is wrong with the images of a sequence, of which `known` tells names and bands, or with given dates."""
+    from .dates import of_words, written
+    from .sentences import ONE_BAND, Sentence, UserError
+    images = known.get("images")
+    if images is None:
+        return None
+    if len(images) < 2:
+        return Sentence("There are {count} images; a sequence needs at least two of the same place. Add the images of "
+                        "other dates.", count=len(images))
+    for name, bands in images:
+        if parameter.spectral and bands < 2:
+            return Sentence(ONE_BAND, label=name)
+        if bands != images[0][1]:
+            return Sentence("{first} has {count} bands and {second} has {others}. Choose images with the same bands, "
+                            "or take the common ones out first (Rearrange bands).", first=images[0][0],
+                            count=images[0][1], second=name, others=bands)
+    try:
+        dates = of_words(words) if words else []
+    except UserError as error:
+        return error.sentence
+    if dates and len(dates) != len(images):
+        return Sentence("There are {dates} dates for {images} images. Give one date for every image, in their order, "
+                        "or none at all.", dates=len(dates), images=len(images))
+    for earlier, later in zip(dates, dates[1:]):
+        if later <= earlier:
+            return Sentence("The date {later} comes after {earlier}, and dates must rise from image to image. Put the "
+                            "images and their dates in order.", earlier=written(earlier), later=written(later))
     return None
 
 

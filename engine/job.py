@@ -4,11 +4,12 @@ import contextlib
 import json
 import os
 
+from .dates import ends, of_words, written
 from .declare import BandsInput, FolderOutput, RasterInput, Style
 from .filenames import distinct
 from .palette import colours, expression
 from .raster import RasterWriter, Scene
-from .sentences import ONE_BAND, UserError
+from .sentences import NO_INFORMATION, ONE_BAND, UserError
 from .spectra import from_features
 from .wavelengths import natural_colours
 
@@ -65,6 +66,50 @@ class Job:
             self._scenes[parameter.name] = scene
         return self._scenes[parameter.name]
 
+    def sequence(self, parameter):
+        """
+        The images behind a parameter of several rasters, with their dates, which are said.
+
+        Dates given in the parameter's own of dates count before those that the images tell. An image without any valid
+        pixel is left out, with a warning.
+
+        Raises
+        ------
+        UserError
+            See `sequences.Sequence`; or a date that is missing, or too many or few dates.
+        """
+        from .sequences import SOURCES, Dated, Sequence, date_of, is_empty, name_of
+        given = self.values.get(parameter.name) or []
+        words = self.values.get(parameter.dates)
+        dates = of_words(words) if words else [None] * len(given)
+        if len(dates) != len(given):
+            raise UserError("There are {dates} dates for {images} images. Give one date for every image, in their "
+                            "order, or none at all.", dates=len(dates), images=len(given))
+        images = []
+        for number, (image, date) in enumerate(zip(given, dates), 1):
+            try:
+                scene = Scene(image["path"], crs=image.get("crs"), options=image.get("options"),
+                              nodata=image.get("nodata"), name=f"{parameter.name}{number}", say=self.say,
+                              spectral=parameter.spectral)
+            except UserError as error:
+                if error.sentence.template != NO_INFORMATION:
+                    raise
+                scene = None
+            if scene is None or is_empty(scene):
+                self.warn("Left out {path}: none of its pixels is valid.", path=image["path"])
+                continue
+            if parameter.spectral and scene.count < 2:
+                raise UserError(ONE_BAND, label=name_of(scene))
+            date, source = (date, "given") if date else date_of(scene, image)
+            if date is None:
+                raise UserError("{image} does not tell its date: neither its temporal properties nor its metadata nor "
+                                "its name. Give the dates of all images in Dates, for instance 2020-05-01, 2020-08-15.",
+                                image=name_of(scene))
+            self.say("{date}: {image} (date from {source})", date=written(date), image=name_of(scene),
+                     source=SOURCES[source])
+            images.append(Dated(scene, date, source))
+        return Sequence(images)
+
     def spectra(self, parameter):
         """The spectra of a spectra parameter, as they are in the layer; None where it is not given."""
         given = self.values.get(parameter.name)
@@ -86,32 +131,49 @@ class Job:
         self.result["rasters"][output.name] = _look(output.style, names, options)
         return self._writer(self.path(output), scene, names, options)
 
-    def folder_raster(self, output, stem, scene, names, **options):
+    def folder_raster(self, output, stem, scene, names, time=None, **options):
         """
         A writer for one more raster in an output folder, as `raster` gives it; its file is named after `stem`.
 
         What a file name cannot hold is replaced, and of two stems that would share a file the later gets a number.
+        `time` is from when until when it stands, two dates.
         """
         folder, rasters = self.path(output), self.result["folders"].setdefault(output.name, [])
         file = distinct(stem, [other["file"] for other in rasters], ".tif")
         rasters.append({"file": file, **_look(output.style, names, options)})
+        tags = {}
+        if time:
+            rasters[-1]["time"] = [date.isoformat() for date in time]
+            tags = {"ACQUISITION_DATE": written(time[0])}
         with contextlib.suppress(OSError):  # the writer says what is wrong
             os.makedirs(folder, exist_ok=True)
-        return self._writer(os.path.join(folder, file), scene, names, options)
+        return self._writer(os.path.join(folder, file), scene, names, options, tags)
 
-    def _writer(self, path, scene, names, options):
-        return RasterWriter(path, scene, names, tags=self.provenance(), **options)
+    def dated_rasters(self, output, dates, scene, names, **options):
+        """A writer for each date of a dated output folder, in a list; files are named after the dates."""
+        return [self.folder_raster(output, written(date).replace(":", ""), scene, names, (date, end), **options)
+                for date, end in zip(dates, ends(dates))]
 
-    def classes(self, output, names):
-        """The classes of a paletted raster, from 1 up, for its style and legend."""
-        self.result["rasters"][output.name].update(names=list(names), colours=colours(names))
+    def _writer(self, path, scene, names, options, tags=None):
+        return RasterWriter(path, scene, names, tags={**self.provenance(), **(tags or {})}, **options)
+
+    def show_band(self, output, band):
+        """The band, from 1, by which a raster of one band's colours, or every one of a folder, is shown at first."""
+        for look in self._looks(output):
+            look["band"] = int(band)
+
+    def classes(self, output, names, given=None):
+        """The classes of a paletted raster, from 1 up, for its style and legend; in `given` colours or their own."""
+        self.result["rasters"][output.name].update(names=list(names), colours=given or colours(names))
 
     def give_range(self, output, low, high):
         """The range of values that the output's style spans; of a folder, that of every raster written so far."""
-        looks = self.result["folders"].get(output.name, []) if isinstance(output, FolderOutput) \
-            else [self.result["rasters"][output.name]]
-        for look in looks:
+        for look in self._looks(output):
             look["range"] = [float(low), float(high)]
+
+    def _looks(self, output):
+        return self.result["folders"].get(output.name, []) if isinstance(output, FolderOutput) \
+            else [self.result["rasters"][output.name]]
 
     def give_spectra(self, output, spectra, scene=None):
         """Spectra for a layer, which the provider writes in the CRS of the `scene` that their points lie on."""
@@ -146,7 +208,9 @@ class Job:
     def _plain_values(self):
         plain = {}
         for name, value in self.values.items():
-            if isinstance(value, dict):
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                value = [image["path"] for image in value]
+            elif isinstance(value, dict):
                 value = value.get("path") or f"{len(value.get('features', ()))} features of {value.get('source', '')}"
             plain[name] = value
         return plain

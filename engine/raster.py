@@ -14,7 +14,7 @@ from rasterio.transform import Affine, from_gcps
 from rasterio.windows import Window
 from threadpoolctl import threadpool_limits
 
-from .sentences import UnreadableRaster, UserError
+from .sentences import NO_INFORMATION, UnreadableRaster, UserError
 from .wavelengths import read_bad_bands, read_wavelengths, write_wavelengths
 
 NODATA = -9999.0
@@ -101,8 +101,7 @@ class Scene:
             self._leave_out(self._uninformative(), "Left out {count} bands without information "
                             "(nodata or one constant value throughout): {bands}.", say)
         if not len(self.indexes):
-            raise UserError("{path} holds no band with information: each is nodata or constant throughout, or flagged "
-                            "as bad. Choose another raster, or name the bands to use.", path=self.path)
+            raise UserError(NO_INFORMATION, path=self.path)
 
     def _leave_out(self, unwanted, template, say):
         gone = [int(band) for band in self.indexes if unwanted[band - 1]]
@@ -144,6 +143,11 @@ class Scene:
         return len(self.indexes)
 
     @property
+    def all_wavelengths(self):
+        """Centre wavelengths of all bands in nanometres, or None."""
+        return self._wavelengths
+
+    @property
     def wavelengths(self):
         """Centre wavelengths (L,) of the used bands in nanometres, or None."""
         return None if self._wavelengths is None else self._wavelengths[self.indexes - 1]
@@ -152,6 +156,12 @@ class Scene:
     def fwhm(self):
         """Full widths at half maximum (L,) of the used bands in nanometres, or None."""
         return None if self._fwhm is None else self._fwhm[self.indexes - 1]
+
+    @property
+    def tags(self):
+        """The raster's metadata of all domains that may tell when it was taken."""
+        return {name: value for domain in ("ENVI", "IMAGERY", None)
+                for name, value in self._dataset.tags(ns=domain).items()}
 
     @property
     def band_names(self):
@@ -234,25 +244,9 @@ class Scene:
 
     def map_blocks(self, function, windows=None, progress=None):
         """
-        Yield `(window, function(Y, valid))` for every window, in order.
-
-        Reading and computing run in a few threads, each with BLAS on one thread: two such workers beat one worker
-        with two BLAS threads. At most one block more than there are workers is in memory.
+        Yield `(window, function(Y, valid))` for every window, in order; see `map_blocks`.
         """
-        windows = self.windows() if windows is None else windows
-        with threadpool_limits(1), ThreadPoolExecutor(WORKERS) as pool:
-            pending = []
-            for done, window in enumerate(windows):
-                pending.append((window, pool.submit(lambda window=window: function(*self.read(window)))))
-                if len(pending) > WORKERS:
-                    first, future = pending.pop(0)
-                    yield first, future.result()
-                if progress:
-                    progress(max(0, done - WORKERS), len(windows))
-            for position, (window, future) in enumerate(pending):
-                yield window, future.result()
-                if progress:
-                    progress(len(windows) - len(pending) + position + 1, len(windows))
+        yield from map_blocks(self.read, function, self.windows() if windows is None else windows, progress)
 
     def pixels(self, rows=False, progress=None):
         """The valid pixels as a stream that can be gone through again and again (see `Pixels`)."""
@@ -302,6 +296,28 @@ class Scene:
         """Row and column of the pixel at map coordinates, or None outside the raster."""
         col, row = (int(np.floor(value)) for value in ~self.map_transform * (x, y))
         return (row, col) if 0 <= row < self.height and 0 <= col < self.width else None
+
+
+def map_blocks(read, function, windows, progress=None):
+    """
+    Yield `(window, function(*read(window)))` for every window, in order.
+
+    Reading and computing run in a few threads, each with BLAS on one thread: two such workers beat one worker with
+    two BLAS threads. At most one block more than there are workers is in memory.
+    """
+    with threadpool_limits(1), ThreadPoolExecutor(WORKERS) as pool:
+        pending = []
+        for done, window in enumerate(windows):
+            pending.append((window, pool.submit(lambda window=window: function(*read(window)))))
+            if len(pending) > WORKERS:
+                first, future = pending.pop(0)
+                yield first, future.result()
+            if progress:
+                progress(max(0, done - WORKERS), len(windows))
+        for position, (window, future) in enumerate(pending):
+            yield window, future.result()
+            if progress:
+                progress(len(windows) - len(pending) + position + 1, len(windows))
 
 
 class Pixels:

@@ -139,6 +139,26 @@ class Report:
         figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel or None)
         self.plot(figure)
 
+    def history(self, dates, values, ylabel, spread=None):
+        """
+        Values over time by their names, in their colours, with `spread`, by name too, above and below where there is
+        one. `dates` are ISO 8601; values that are missing (None, NaN) leave a gap.
+        """
+        figure = go.Figure()
+        for name, colour in zip(values, colours(list(values))):
+            y = np.array([np.nan if value is None else value for value in values[name]], dtype=float)
+            if spread and spread.get(name) is not None:
+                half = np.array([np.nan if value is None else value for value in spread[name]], dtype=float)
+                for first, last in stretches(y + half):
+                    low, high = (y - half)[first:last], (y + half)[first:last]
+                    figure.add_scatter(x=[*dates[first:last], *dates[first:last][::-1]], y=np.r_[low, high[::-1]],
+                                       fill="toself", fillcolor=colour, opacity=0.25, mode="lines", hoverinfo="skip",
+                                       line=dict(width=0), showlegend=False, legendgroup=name)
+            figure.add_scatter(x=list(dates), y=y, name=name, mode="lines+markers", line=dict(color=colour),
+                               legendgroup=name)
+        figure.update_layout(yaxis_title=ylabel, xaxis_title="Date", xaxis_type="date")
+        self.plot(figure)
+
     def picture(self, rgb, caption):
         """A picture (3, rows, cols) of bytes, shown at least 500 pixels wide."""
         with MemoryFile() as memory:

@@ -5,6 +5,8 @@ ONE_BAND = ("{label} has one band; unmixing needs a raster with at least two. Ch
             "raster.")
 NO_SPECTRA = ("The layer for {what} has no features, so no spectra. Choose a layer that holds spectra, or clear its "
               "selection and filter.")
+NO_INFORMATION = ("{path} holds no band with information: each is nodata or constant throughout, or flagged as bad. "
+                  "Choose another raster, or name the bands to use.")
 
 
 class Sentence:

@@ -10,7 +10,7 @@ from ..engine import declare
 from ..engine.sentences import UserError
 from . import engine_process, engine_python, styles, vectors
 from .features import located_features, spectra_features
-from .parameters import Reader, definition, destination
+from .parameters import Reader, definition, destination, files_of_folders
 from .rasters import RasterSource
 from .staging import Staging
 from .words import spoken, tr
@@ -42,13 +42,18 @@ def spelled_out(parameter, given):
         given, str) else None
 
 
+def is_step_of_model(feedback):
+    """Whether a run with this feedback is a step of a model: QGIS hands these a part of the model's own."""
+    return feedback.metaObject().className() == "QgsProcessingMultiStepFeedback"
+
+
 class ToolAlgorithm(QgsProcessingAlgorithm):
     """Shows one tool to QGIS and runs it in the engine."""
 
     def __init__(self, tool):
         super().__init__()
         self._tool = tool
-        self._rasters, self._paths = {}, {}
+        self._rasters, self._sequences, self._paths = {}, {}, {}
 
     # what QGIS shows
 
@@ -96,7 +101,15 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         trouble = engine_python.trouble(self._tool.requires)
         return not trouble, trouble
 
+    def _with_files(self, parameters):
+        """The parameters' values, with the files of a folder in its place where several rasters are asked for."""
+        several = {parameter.name for parameter in self._tool.parameters()
+                   if isinstance(parameter, declare.RastersInput)}
+        return {name: files_of_folders(value) if name in several and value else value
+                for name, value in parameters.items()}
+
     def checkParameterValues(self, parameters, context):
+        parameters = self._with_files(parameters)
         for parameter in self._tool.parameters():
             given = spelled_out(parameter, parameters.get(parameter.name))
             if given is not None:  # QGIS's own sentence would give no way out
@@ -115,6 +128,10 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             if isinstance(parameter, declare.RasterInput):
                 layer = reader.raster(parameter)
                 facts[parameter.name] = {"bands": layer.bandCount()} if layer else {}
+            elif isinstance(parameter, declare.RastersInput):
+                if reader.given(parameter.name):
+                    images = [(layer.name(), layer.bandCount()) for layer in reader.rasters(parameter)]
+                    facts[parameter.name] = {"images": images, "bands": images[0][1] if images else None}
             elif isinstance(parameter, (declare.SpectraInput, declare.FeaturesInput)):
                 source = reader.source(parameter)
                 facts[parameter.name] = {"spectra": source.featureCount()} if source else {}
@@ -125,7 +142,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """Layers live in QGIS's main thread, so they are taken apart here."""
-        reader = Reader(self, parameters, context)
+        reader = Reader(self, self._with_files(parameters), context)
         for parameter in self._tool.parameters():
             if isinstance(parameter, declare.RasterInput) and reader.given(parameter.name):
                 layer = reader.raster(parameter)
@@ -135,6 +152,10 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                             label=tr(parameter.label), value=parameters.get(parameter.name)))
                 self._rasters[parameter.name] = RasterSource(parameter.name, layer)
                 self._paths[parameter.name] = layer.source()
+            elif isinstance(parameter, declare.RastersInput):
+                self._sequences[parameter.name] = [RasterSource(f"{parameter.name}{number}", layer)
+                                                   for number, layer in enumerate(reader.rasters(parameter), 1)]
+                self._paths.update({source.name: source.path for source in self._sequences[parameter.name]})
             elif isinstance(parameter, (declare.SpectraInput, declare.FeaturesInput)):
                 layer = self.parameterAsVectorLayer(parameters, parameter.name, context)
                 self._paths[parameter.name] = layer.source() if layer else ""
@@ -166,14 +187,27 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 # points show where spectra come from, and a scene in natural colours what the other maps are of
                 above = output.name in result["spectra"] or output.style is declare.Style.SPECTRAL
                 styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", above)
-        return {output.name: result["numbers"].get(output.name) if isinstance(output, declare.NumberOutput)
-                else targets.get(output.name) for output in self._tool.outputs()}
+            elif isinstance(output, declare.FolderOutput) and output.dated and not is_step_of_model(feedback):
+                styles.load_dated([(str(Path(targets[output.name], answer["file"])), Path(answer["file"]).stem)
+                                   for answer in result["folders"].get(output.name, [])], context,
+                                  f"{tr(output.label)} ({self._tool.id})")
+        return {output.name: self._given_back(output, result, targets) for output in self._tool.outputs()}
+
+    @staticmethod
+    def _given_back(output, result, targets):
+        """What the run returns for an output."""
+        if isinstance(output, declare.NumberOutput):
+            return result["numbers"].get(output.name)
+        if isinstance(output, declare.LayersOutput):
+            return [str(Path(targets[output.folder], answer["file"]))
+                    for answer in result["folders"].get(output.folder, [])]
+        return targets.get(output.name)
 
     def _targets(self, parameters, context):
         """Where each output that is wanted goes, by name. No two are the same, and none is an input."""
         targets, taken = {}, {}
         for output in self._tool.outputs():
-            if isinstance(output, declare.NumberOutput):
+            if isinstance(output, (declare.NumberOutput, declare.LayersOutput)):
                 continue
             target = self.parameterAsOutputLayer(parameters, output.name, context) if isinstance(output, LAYERS) \
                 else self.parameterAsFileOutput(parameters, output.name, context)
@@ -218,6 +252,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             if isinstance(parameter, declare.RasterInput):
                 raster = self._rasters.get(parameter.name)
                 values[parameter.name] = raster and raster.handed_over(staging.work, feedback)
+            elif isinstance(parameter, declare.RastersInput):
+                values[parameter.name] = self._handed_over(parameter.name, staging, feedback)
             elif isinstance(parameter, declare.SpectraInput):
                 source = self._source(reader, parameter, parameters)
                 values[parameter.name] = source and {**spectra_features(source, feedback),
@@ -230,9 +266,14 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 values[parameter.name] = reader.plain(parameter)
         return values
 
+    def _handed_over(self, name, staging, feedback):
+        """What the job holds of the rasters of a parameter of several; None where none are given."""
+        return [source.handed_over(staging.work, feedback) for source in self._sequences.get(name, ())] or None
+
     def _crs(self, name):
-        """The CRS of a raster input as QGIS has it; None where there is no such input."""
-        return self._rasters[name].crs if name in self._rasters else None
+        """The CRS of a raster input, or of the first of several, as QGIS has it; None where there is no such input."""
+        sources = [self._rasters[name]] if name in self._rasters else self._sequences.get(name)
+        return sources[0].crs if sources else None
 
     def _source(self, reader, parameter, parameters):
         source = reader.source(parameter)
@@ -251,12 +292,15 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             try:
                 return engine_process.run(file, feedback)
             except engine_process.UnreadableInput as problem:
-                raster = self._rasters.get(problem.name)
+                several = {source.name: (name, source) for name, sources in self._sequences.items()
+                           for source in sources}
+                name, raster = several.get(problem.name) or (problem.name, self._rasters.get(problem.name))
                 if raster is None or raster.copied(staging.work, feedback) is None:
                     if feedback.isCanceled():
                         return None
                     raise QgsProcessingException(str(problem)) from problem
-                values[problem.name] = raster.handed_over(staging.work, feedback)
+                values[name] = self._handed_over(name, staging, feedback) if name in self._sequences \
+                    else raster.handed_over(staging.work, feedback)
 
     def _finish(self, result, outputs, context):
         """Write the vector layers and the styles beside the staged outputs."""

@@ -1,15 +1,19 @@
 """From the declaration of a parameter or an output to QGIS's own, and from what the user gave to what a job holds."""
 
-from qgis.core import (Qgis, QgsProcessingOutputNumber, QgsProcessingParameterBand, QgsProcessingParameterBoolean,
-                       QgsProcessingParameterEnum, QgsProcessingParameterFeatureSource, QgsProcessingParameterField,
-                       QgsProcessingParameterFile, QgsProcessingParameterFileDestination,
-                       QgsProcessingParameterFolderDestination, QgsProcessingParameterNumber,
-                       QgsProcessingParameterRasterDestination, QgsProcessingParameterRasterLayer,
-                       QgsProcessingParameterString, QgsProcessingParameterVectorDestination)
+import os
+
+from qgis.core import (Qgis, QgsProcessingOutputMultipleLayers, QgsProcessingOutputNumber, QgsProcessingParameterBand,
+                       QgsProcessingParameterBoolean, QgsProcessingParameterEnum, QgsProcessingParameterFeatureSource,
+                       QgsProcessingParameterField, QgsProcessingParameterFile, QgsProcessingParameterFileDestination,
+                       QgsProcessingParameterFolderDestination, QgsProcessingParameterMultipleLayers,
+                       QgsProcessingParameterNumber, QgsProcessingParameterRasterDestination,
+                       QgsProcessingParameterRasterLayer, QgsProcessingParameterString,
+                       QgsProcessingParameterVectorDestination, QgsProperty)
 
 from ..engine import declare
 from .words import tr
 
+RASTERS = (".tif", ".tiff", ".vrt", ".img", ".bsq", ".bil", ".bip", ".dat", ".jp2", ".nc", ".kea")   # in a folder
 GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
 
@@ -36,6 +40,8 @@ def _make(parameter, name, label, optional):
     default = parameter.default
     if isinstance(parameter, declare.RasterInput):
         return QgsProcessingParameterRasterLayer(name, label, default, optional)
+    if isinstance(parameter, declare.RastersInput):
+        return QgsProcessingParameterMultipleLayers(name, label, Qgis.ProcessingSourceType.Raster, default, optional)
     if isinstance(parameter, declare.BandsInput):
         return QgsProcessingParameterBand(name, label, default, parameter.raster, True, True)
     if isinstance(parameter, declare.SpectraInput):
@@ -72,10 +78,12 @@ def _make(parameter, name, label, optional):
 
 
 def destination(output):
-    """QGIS's destination for a declared output that is a file, a layer or a folder, or its output for a number."""
+    """QGIS's destination for a declared output that is a file, layer or folder; its output for a number or layers."""
     label = tr(output.label)
     if isinstance(output, declare.NumberOutput):
         return QgsProcessingOutputNumber(output.name, label)
+    if isinstance(output, declare.LayersOutput):
+        return QgsProcessingOutputMultipleLayers(output.name, label)
     create = output.create
     if isinstance(output, declare.RasterOutput):
         made = QgsProcessingParameterRasterDestination(output.name, label, None, output.optional, create)
@@ -92,6 +100,20 @@ def destination(output):
     if output.advanced:
         made.setFlags(made.flags() | Qgis.ProcessingParameterFlag.Advanced)
     return made
+
+
+def files_of_folders(value):
+    """A list of rasters in which every folder is replaced by the rasters in it, in the order of their names."""
+    if isinstance(value, QgsProperty):
+        return value
+    items, found = value if isinstance(value, (list, tuple)) else [value], []
+    for item in items:
+        if isinstance(item, str) and os.path.isdir(item):
+            found += [os.path.join(item, name) for name in sorted(os.listdir(item))
+                      if not name.startswith(".") and name.lower().endswith(RASTERS)]
+        else:
+            found.append(item)
+    return found
 
 
 class Reader:
@@ -132,6 +154,12 @@ class Reader:
         if not self.given(parameter.name):
             return None
         return self._algorithm.parameterAsRasterLayer(self._parameters, parameter.name, self._context)
+
+    def rasters(self, parameter):
+        """The raster layers of a parameter of several, in their order; [] where none are given."""
+        if not self.given(parameter.name):
+            return []
+        return self._algorithm.parameterAsLayerList(self._parameters, parameter.name, self._context)
 
     def source(self, parameter):
         """The feature source, or None."""

@@ -6,6 +6,8 @@ from osgeo import gdal
 from qgis.core import (Qgis, QgsProcessingException, QgsProviderRegistry, QgsRasterBlockFeedback, QgsRasterFileWriter,
                        QgsRasterPipe)
 
+from qgis.PyQt.QtCore import Qt
+
 from .words import tr
 
 
@@ -14,7 +16,10 @@ class RasterSource:
 
     def __init__(self, name, layer):
         provider = layer.dataProvider()
-        self.name, self.crs = name, layer.crs()
+        self.name, self.crs, self._layer_name = name, layer.crs(), layer.name()
+        temporal = layer.temporalProperties()
+        fixed = temporal.isActive() and temporal.mode() == Qgis.RasterTemporalMode.FixedTemporalRange
+        self._date = temporal.fixedTemporalRange().begin().toUTC().toString(Qt.DateFormat.ISODate) if fixed else None
         self._provider = None if provider.name() == "gdal" else provider.clone()
         self._assigned = layer.crs().isValid() and layer.crs() != provider.crs()
         # what follows the bar are QGIS's own words on how to open it
@@ -33,8 +38,8 @@ class RasterSource:
         """What the job holds of it. A raster that is no GDAL layer is first copied to `folder` with QGIS."""
         if self._provider is not None:
             self._path, self._provider = self._exported(folder, feedback), None
-        return {"path": self._path, "options": self._options, "nodata": self._nodata,
-                "crs": self.crs.toWkt(Qgis.CrsWktVariant.Preferred) if self._assigned else None}
+        return {"path": self._path, "options": self._options, "nodata": self._nodata, "layer": self._layer_name,
+                "date": self._date, "crs": self.crs.toWkt(Qgis.CrsWktVariant.Preferred) if self._assigned else None}
 
     def _exported(self, folder, feedback):
         provider, copy = self._provider, folder / f"{self.name}.tif"

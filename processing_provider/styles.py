@@ -1,12 +1,14 @@
 """How layers look: a renderer for each kind of output, kept as a `.qml` beside the file for whoever opens it."""
 
-from qgis.core import (QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement, QgsGradientColorRamp,
-                       QgsGradientStop, QgsMarkerSymbol, QgsMultiBandColorRenderer, QgsPalettedRasterRenderer,
-                       QgsPalLayerSettings, QgsProcessingLayerPostProcessorInterface, QgsProperty, QgsRasterLayer,
-                       QgsRasterShader, QgsRendererCategory,
+from qgis.core import (Qgis, QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement,
+                       QgsDateTimeRange, QgsGradientColorRamp, QgsGradientStop, QgsMarkerSymbol,
+                       QgsMultiBandColorRenderer, QgsPalettedRasterRenderer, QgsPalLayerSettings,
+                       QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils,
+                       QgsProperty, QgsRasterLayer, QgsRasterShader, QgsRendererCategory,
                        QgsSingleBandPseudoColorRenderer, QgsStyle, QgsSymbolLayer, QgsTextBufferSettings, QgsTextFormat,
                        QgsVectorLayer, QgsVectorLayerSimpleLabeling)
 from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QDateTime, Qt
 from qgis.PyQt.QtGui import QColor
 
 from .words import tr
@@ -37,19 +39,47 @@ _stylers = {}  # by path: QGIS keeps no reference of its own, and a styler witho
 def style_on_loading(path, context, name, above=False):
     """Have the layer of this output named and styled where the run is going to load it, and put above others or not."""
     if context.willLoadLayerOnCompletion(path):
-        _stylers[path] = _Styler(above)
-        sip.transferto(_stylers[path], None)  # the context deletes it
         details = context.layerToLoadOnCompletionDetails(path)
-        details.setPostProcessor(_stylers[path])
+        _style_by(details, path, above)
         if not details.forceName:
             details.name = name
 
 
+def _style_by(details, path, above):
+    _stylers[path] = _Styler(above)
+    sip.transferto(_stylers[path], None)  # the context deletes it
+    details.setPostProcessor(_stylers[path])
+
+
+def load_dated(rasters, context, group):
+    """Have rasters, pairs of path and name, loaded and styled in a group of their own when the run is over."""
+    if not context.project():
+        return
+    for path, name in rasters:
+        details = QgsProcessingContext.LayerDetails(name, context.project(), group,
+                                                    QgsProcessingUtils.LayerHint.Raster)
+        details.groupName = group
+        _style_by(details, path, False)
+        context.addLayerToLoadOnCompletion(path, details)
+
+
 def style_raster(path, answer):
-    """Write the `.qml` of a raster output; `answer` is what the engine said of it."""
+    """
+    Write the `.qml` of a raster output; `answer` is what the engine said of it.
+
+    With a `time`, from when until when it stands, the temporal controller shows it then only.
+    """
     layer = QgsRasterLayer(str(path), path.stem, "gdal")
     if layer.isValid():
         layer.setRenderer(RENDERERS[answer["style"]](layer, answer))
+        if answer.get("time"):
+            begin, end = (QDateTime.fromString(date, Qt.DateFormat.ISODate) for date in answer["time"])
+            for date in (begin, end):
+                date.setTimeSpec(Qt.TimeSpec.UTC)
+            temporal = layer.temporalProperties()
+            temporal.setMode(Qgis.RasterTemporalMode.FixedTemporalRange)
+            temporal.setFixedTemporalRange(QgsDateTimeRange(begin, end, True, False))
+            temporal.setIsActive(True)
         layer.saveNamedStyle(str(path.with_suffix(".qml")))
         del layer
         # the statistics that QGIS took for the stretch; whatever describes the raster is in the file itself
@@ -57,9 +87,9 @@ def style_raster(path, answer):
 
 
 def _fractions(layer, answer):
-    """The first endmember's fractions, from white to its colour, always from 0 to 1 so that maps compare."""
-    colour = QColor(answer["colours"][0])
-    return _ramp(layer, [QColor("#ffffff"), colour, colour.darker(180)], 0, 1)
+    """One endmember's fractions, from white to its colour, always from 0 to 1 so that maps compare."""
+    colour = QColor(answer["colours"][answer.get("band", 1) - 1])
+    return _ramp(layer, [QColor("#ffffff"), colour, colour.darker(180)], 0, 1, answer.get("band", 1))
 
 
 def _dominant(layer, answer):
@@ -114,7 +144,7 @@ def _departure(layer, answer):
 
 def _change(layer, answer):
     reach = max(abs(value) for value in answer.get("range") or _cut(layer, 0.02, 0.98)) or 1
-    return _ramp(layer, _named_ramp("RdBu")[::-1], -reach, reach)
+    return _ramp(layer, _named_ramp("RdBu")[::-1], -reach, reach, answer.get("band", 1))
 
 
 RENDERERS = {"fractions": _fractions, "dominant": _dominant, "composite": _composite, "spectral": _spectral,
@@ -133,8 +163,8 @@ def _named_ramp(name):
     return [ramp.color(step / (STOPS - 1)) for step in range(STOPS)]
 
 
-def _ramp(layer, colours, low, high):
-    """A renderer of band 1 that runs evenly through `colours` from `low` to `high`."""
+def _ramp(layer, colours, low, high, band=1):
+    """A renderer of a band that runs evenly through `colours` from `low` to `high`."""
     function = QgsColorRampShader(low, high)
     function.setColorRampType(QgsColorRampShader.Type.Interpolated)
     steps = len(colours) - 1
@@ -145,7 +175,7 @@ def _ramp(layer, colours, low, high):
     function.setSourceColorRamp(QgsGradientColorRamp(colours[0], colours[-1], False, stops))
     shader = QgsRasterShader()
     shader.setRasterShaderFunction(function)
-    renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1, shader)
+    renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), band, shader)
     renderer.setClassificationMin(low)
     renderer.setClassificationMax(high)
     return renderer

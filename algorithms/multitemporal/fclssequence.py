@@ -51,7 +51,12 @@ def fclssequence(Y, P=None, rng=None, valid=None, M=None, restarts=1):
     """
     valid = validity(Y, valid)
     M = endmembers_by_date(Y, P, rng, valid, restarts) if M is None else np.stack([M] * len(Y))
+    return SequenceUnmixing(abundances(Y, M, valid), M)
+
+
+def abundances(Y, M, valid):
+    """Abundances (T, P, N) of the pixels `Y` (T, L, N) of each date by FCLS with its `M` (T, L, P); NaN elsewhere."""
     A = np.full((len(Y), M.shape[2], Y.shape[2]), np.nan, dtype=np.float32)
     for image, good, M_t, A_t in zip(Y, valid, M, A):
         A_t[:, good] = fcls(image[:, good], M_t).A
-    return SequenceUnmixing(A, M)
+    return A

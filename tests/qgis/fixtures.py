@@ -137,6 +137,43 @@ def pair(folder):
             "msi": raster(folder / "msi.tif", np.rint(msi), names=("B2", "B3", "B4", "B8"))}
 
 
+DATES = ("2020-03-01", "2020-05-15", "2020-09-30")
+
+
+def moving_fractions():
+    """Abundances (3 dates, 3, ROWS, COLS) in patches, of which one becomes soil at the last date."""
+    A = np.stack([smooth_fractions()] * len(DATES))
+    A[2, :, 12:18, 10:20] = np.array([0.0, 0.1, 0.9])[:, None, None]
+    for number, (row, col) in enumerate(((8, 22), (20, 8), (20, 28))):
+        A[:, :, row, col] = np.eye(3)[number]
+    return A
+
+
+def sequence(folder, seed=5):
+    """
+    The scene's ground at three dates, its spectra a little brighter at each, with the scene's nodata corner.
+
+    Three pixels of the second image are nodata too.
+    """
+    rng, files = np.random.default_rng(seed), []
+    for number, (date, A) in enumerate(zip(DATES, moving_fractions())):
+        cube = np.einsum("lp,prc->lrc", signatures() * 10000 * (1 + 0.04 * number), A)
+        cube = np.rint(cube + rng.normal(0, 4, cube.shape))
+        cube[:, :CORNER, :CORNER] = NODATA
+        if number == 1:
+            cube[:, 10, 10:13] = NODATA
+        files.append(raster(folder / f"image_{date.replace('-', '')}.tif", cube, wavelengths=WAVELENGTHS))
+    return files
+
+
+def fraction_sequence(folder):
+    """The true fractions of `sequence` as rasters, one per date."""
+    A = moving_fractions()
+    A[:, :, :CORNER, :CORNER] = -9999
+    return [raster(folder / f"fractions_{date}.tif", part, gdal.GDT_Float32, -9999, NAMES)
+            for date, part in zip(DATES, A)]
+
+
 def smooth_fractions():
     """Abundances (3, ROWS, COLS) in patches of some pixels."""
     rows, cols = np.mgrid[:ROWS, :COLS]
@@ -158,6 +195,8 @@ def make(folder):
         encoding="utf-8")
     return {
         **pair(folder),
+        "images": sequence(folder),
+        "fractionimages": fraction_sequence(folder),
         "scene": raster(folder / "scene.tif", cube, wavelengths=WAVELENGTHS),
         "fused": raster(folder / "fused.tif", np.where(cube == NODATA, NODATA, np.rint(cube * 1.02 + 3)),
                         wavelengths=WAVELENGTHS),

@@ -28,7 +28,7 @@ finished = {}
 def example(id, examples, folder):
     """The example's values with the files behind its names, and a file for every output."""
     tool, values = TOOLS[id], {}
-    layers = (declare.RasterInput, declare.SpectraInput, declare.FeaturesInput, declare.FileInput)
+    layers = (declare.RasterInput, declare.RastersInput, declare.SpectraInput, declare.FeaturesInput, declare.FileInput)
     kinds = {parameter.name: parameter for parameter in tool.parameters()}
     for name, value in tool.example.items():
         assert name in kinds, f"the example of {id} gives {name}, which is no parameter"
@@ -53,7 +53,9 @@ def result(id, qgis, examples, run, tmp_path_factory):
 
 
 def files(output, path):
-    """The files that an output consists of, styles aside: itself, or the rasters of a folder."""
+    """The files that an output consists of, styles aside: itself, or the rasters of a folder or a list."""
+    if isinstance(output, declare.LayersOutput):
+        return [Path(file) for file in path]
     return sorted(Path(path).glob("*.tif")) if isinstance(output, declare.FolderOutput) else [Path(path)]
 
 
@@ -121,7 +123,7 @@ def test_progress_never_goes_back(id, result):
 
 
 def test_rasters_keep_grid_crs_and_nodata(id, result, examples):
-    if not {"scene", "abundances", "msi"} & set(map(str, TOOLS[id].example.values())):
+    if not {"scene", "abundances", "msi", "images", "fractionimages"} & set(map(str, TOOLS[id].example.values())):
         return
     for output, dataset in rasters(id, result):
         assert dataset.GetGeoTransform() == pytest.approx(fixtures.GEOTRANSFORM)
@@ -156,6 +158,17 @@ def test_layers_open_styled(id, result):
         if isinstance(output, declare.SpectraOutput) and QgsVectorLayer(path).isSpatial():
             layer = QgsVectorLayer(path, output.name)
             assert layer.renderer().type() == "categorizedSymbol" and layer.labelsEnabled()
+
+
+def test_dated_rasters_stand_for_their_time(id, result):
+    for output, dataset in rasters(id, result):
+        if getattr(output, "dated", False):
+            layer = QgsRasterLayer(dataset.GetDescription(), output.name)
+            assert layer.loadDefaultStyle()[1]   # as the run does; QGIS itself applies all of a style but its time
+            span = layer.temporalProperties().fixedTemporalRange()
+            date = Path(dataset.GetDescription()).stem
+            assert layer.temporalProperties().isActive() and span.begin().toString("yyyy-MM-dd") == date
+            assert span.end() > span.begin() and dataset.GetMetadataItem("ACQUISITION_DATE") == date
 
 
 def test_spectra_are_layers_of_profiles(id, result):

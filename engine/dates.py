@@ -1,0 +1,112 @@
+"""When an image was taken: dates read from words, metadata and names, and written again."""
+
+import re
+from datetime import datetime, timedelta
+
+from .sentences import UserError
+
+METADATA = ("start_time", "acquisition_date", "acquisition_time", "acquisitiondatetime", "acquisition time",
+            "acquisition date", "date_acquired", "sensing_time", "datatake_sensing_start", "product_start_time",
+            "time_coverage_start", "temporalcoverage_starttime", "starttime", "rangebeginningdate")
+FIRST, LAST = 1900, 2199
+
+_ISO = re.compile(r"\s*(\d{4})(?:-?(\d{2})(?:-?(\d{2}))?)?(?:[T ](\d{2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?)?"
+                  r"\s*(Z|[+-]\d{2}:?\d{2})?\s*$", re.IGNORECASE)
+_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?:[T_ -]?(\d{2})[-:]?(\d{2})(?:[-:]?(\d{2}))?(?!\d)|"
+                      r"(?!\d))", re.IGNORECASE)
+_DAY_OF_YEAR = re.compile(r"(?<!\d)(\d{4})(\d{3})(?!\d)")
+_AVIRIS = re.compile(r"(?<![a-z0-9])f(\d{2})(\d{2})(\d{2})t\d{2}", re.IGNORECASE)
+
+
+def parse(words):
+    """
+    A date, with or without a time of day, in ISO 8601: 2020-05-01, 2020-05-01T10:30, 20200501, 2020-05 or 2020.
+
+    Returns
+    -------
+    datetime or None
+        In UTC, without a time zone; None where it is no date.
+    """
+    match = _ISO.match(str(words))
+    if not match:
+        return None
+    year, month, day, hour, minute, second, zone = match.groups()
+    found = _date(year, month or 1, day or 1, hour or 0, minute or 0, second or 0)
+    if found and zone and zone.upper() != "Z":
+        hours, minutes = int(zone[1:3]), int(zone[-2:])
+        found -= (1 if zone[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes)
+    return found
+
+
+def _date(year, month, day, hour=0, minute=0, second=0):
+    try:
+        found = datetime(*(int(part) for part in (year, month, day, hour, minute, second)))
+    except ValueError:
+        return None
+    return found if FIRST <= found.year <= LAST else None
+
+
+def of_metadata(tags):
+    """The date in a raster's metadata, a dictionary, or None: the first of METADATA that holds one."""
+    known = {name.lower(): value for name, value in tags.items()}
+    for name in METADATA:
+        found = parse(known[name]) if name in known else None
+        if found:
+            return found
+    return None
+
+
+def of_name(name):
+    """
+    The first date in a name, or None.
+
+    With or without a time: 2020-05-01, 2020_05_01, 20200501, 20200501T103000; the year and the day of the year,
+    2020122; or as AVIRIS writes it, f200501t01.
+    """
+    for match in _IN_NAME.finditer(name):
+        year, _, month, day, hour, minute, second = match.groups()
+        found = _date(year, month, day, hour or 0, minute or 0, second or 0) or _date(year, month, day)
+        if found:
+            return found
+    for match in _DAY_OF_YEAR.finditer(name):
+        year, day = int(match[1]), int(match[2])
+        if FIRST <= year <= LAST and 1 <= day <= 366:
+            found = datetime(year, 1, 1) + timedelta(days=day - 1)
+            if found.year == year:
+                return found
+    match = _AVIRIS.search(name)
+    if match:
+        year = int(match[1])
+        return _date(2000 + year if year < 80 else 1900 + year, match[2], match[3])
+    return None
+
+
+def of_words(words):
+    """
+    Dates separated by commas, semicolons or spaces, as a list.
+
+    Raises
+    ------
+    UserError
+        One of them is no date.
+    """
+    parts = [part for part in re.split(r"[,;\n]" if re.search(r"[,;\n]", words) else r"\s+", words) if part.strip()]
+    dates = [parse(part) for part in parts]
+    for part, date in zip(parts, dates):
+        if date is None:
+            raise UserError("{value} in Dates is no date. Write dates as 2020-05-01, with or without a time "
+                            "(2020-05-01T10:30), separated by commas.", value=part.strip())
+    return dates
+
+
+def written(date):
+    """A date as 2020-05-01, with its time of day where it has one: 2020-05-01T10:30 or 2020-05-01T10:30:15."""
+    if date.hour or date.minute or date.second:
+        return date.isoformat(timespec="seconds" if date.second else "minutes")
+    return date.date().isoformat()
+
+
+def ends(dates):
+    """Until when each image stands: the next one's date; the last stands for the median of the intervals."""
+    steps = sorted(later - earlier for earlier, later in zip(dates, dates[1:]))
+    return [*dates[1:], dates[-1] + (steps[len(steps) // 2] if steps else timedelta(days=1))]

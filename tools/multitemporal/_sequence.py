@@ -1,0 +1,300 @@
+"""What tools for sequences share: images and dates in, a raster per date out, written block by block."""
+
+from dataclasses import dataclass, field, replace
+
+from ...engine.declare import (FolderOutput, Group, LayersOutput, RastersInput, RasterOutput, ReportOutput,
+                               SpectraInput, SpectraOutput, Style, Text, Tool)
+from .. import _shared
+
+LEARN = 64_000_000   # values, of all dates and bands, that endmembers are looked for in and models learned from
+PICTURES = 8         # dates of which a report shows a picture
+
+IMAGES = RastersInput("IMAGES", "Images", help="Images of one place, at least two, in the order of their dates: layers "
+                      "or files on one grid with the same bands, or the folder that holds them (sorted by name). "
+                      "Pixels that are nodata in a used band of an image are left out at its date.")
+
+DATES = Text("DATES", "Dates", optional=True, help="A date for every image, in their order, separated by commas: "
+             "2020-05-01, 2020-08-15, with or without a time (2020-05-01T10:30). None given: each image's own, from "
+             "the layer's temporal properties, else its metadata (ACQUISITION_DATE, start_time...), else its name. The "
+             "log says first which date each image has.")
+
+COUNT = replace(_shared.COUNT, within_bands_of="IMAGES", help="How many materials to look for: at least 2, at most the "
+                "number of bands. Default 4. Not used where endmembers are given.")
+
+ABUNDANCES = FolderOutput("ABUNDANCES", "Abundances", style=Style.FRACTIONS, dated=True, optional=False, help="Folder "
+                          "with a raster per date, named after it, of a band per endmember: the fraction of the pixel "
+                          "that it covers, 0 to 1. Each is loaded with its time, so that the temporal controller plays "
+                          "them. Nodata is -9999.")
+
+LAYERS = LayersOutput("ABUNDANCELAYERS", "Abundances as layers", folder="ABUNDANCES", help="The rasters of the folder "
+                      "as a list, for the next step of a model.")
+
+UNCERTAINTY = FolderOutput("UNCERTAINTY", "Uncertainty of the abundances", style=Style.DEPARTURE, dated=True,
+                           create=False, help="Folder with a raster per date, with a band per endmember: the standard "
+                           "deviation of its fraction. Nodata is -9999.")
+
+
+DATED_ENDMEMBERS = SpectraOutput("DATEDENDMEMBERS", "Endmembers by date", help="Layer with the spectra of every date, "
+                                 "named after endmember and date, which are fields too (endmember, date).")
+
+
+@dataclass
+class Block:
+    """
+    What a method gives for the pixels of a block.
+
+    Attributes
+    ----------
+    A : ndarray (T, P, n)
+        NaN where a pixel of a date has no estimate.
+    residual : ndarray (T, L, n) or None
+        Image less reconstruction; anything where the pixel is not valid.
+    more : dict
+        For further outputs, by name: (T, bands, n) for a folder, (bands, n) for a raster.
+    """
+
+    A: object
+    residual: object = None
+    more: dict = field(default_factory=dict)
+
+
+class SequenceTool(Tool):
+    """A tool that unmixes a sequence. A subclass says how in `method`."""
+
+    group = Group.TIME
+    tags = ("multitemporal", "time series", "sequence", "change", "abundance", "fraction", "unmixing")
+
+    images = IMAGES
+    dates = DATES
+    count = COUNT
+    endmembers = SpectraInput("ENDMEMBERS", "Endmembers", raster="IMAGES", optional=True, help="Layer of spectra (a "
+                              "feature each, with the fields name and profile), in the images' units: the reference of "
+                              "every date. None: they are looked for in the images by vertex component analysis (VCA).")
+    seed = _shared.SEED
+    abundances = ABUNDANCES
+    layers = LAYERS
+    change = RasterOutput("CHANGE", "Change", style=Style.CHANGE, help="Raster with a band per endmember, named after "
+                          "it: its fraction at the last date less that at the first, -1 to 1. Nodata is -9999 where it "
+                          "is not known at either.")
+    report = ReportOutput("REPORT", "Report", create=False, help="HTML file with the figures and plots of the run.")
+    rmse = _shared.RMSE
+    example = {"IMAGES": "images", "COUNT": 3}
+
+    def run(self, job):
+        sequence = job.sequence(self.images)
+        spectra, unmix = self.prepare(job, sequence)
+        self.write(job, sequence, spectra, unmix)
+
+    def prepare(self, job, sequence):
+        """The reference endmembers, and a function of a block's pixels, `unmix(Y, valid, positions) -> Block`."""
+        job.passes(3)   # looking for endmembers, learning, and unmixing
+        spectra = self.reference(job, sequence)
+        return spectra, self.method(job, sequence, spectra)
+
+    def method(self, job, sequence, spectra):
+        """
+        A function of a block's pixels, `unmix(Y (T, L, n), valid (T, n), positions (n,)) -> Block`.
+
+        `positions` are those in the images, row-major.
+        """
+        raise NotImplementedError
+
+    def reference(self, job, sequence):
+        """The given endmembers on the images' bands, or those of all dates together: `engine.spectra.Spectra`."""
+        import numpy as np
+
+        from ...algorithms.abundances.linear_model import check_endmembers
+        from ...algorithms.multitemporal.sequence import reference
+        from ...engine.spectra import of_scene
+        given = job.spectra(self.endmembers)
+        if given is not None:
+            M = sequence.follow(lambda scene: given.to_scene(scene, job.say))
+            check_endmembers(M, given.names, sum_to_one=True)
+            return of_scene(sequence.grid, M, given.names, given.sources)
+        Y, valid = self.learning_pixels(job, sequence)
+        M = reference(Y, job.value(self.count), np.random.default_rng(job.value(self.seed)), valid)
+        return of_scene(sequence.grid, M, _shared.numbered(M.shape[1]), ["VCA on all dates"] * M.shape[1])
+
+    def learning_pixels(self, job, sequence):
+        """Pixels of all dates to learn from, `(Y (T, L, N), valid (T, N))`: all, or evenly spread over large images."""
+        if not hasattr(self, "_learning"):
+            most = max(1000, LEARN // (sequence.T * sequence.L))
+            Y, valid, _ = sequence.sample(most, job.progress)
+            if Y.shape[2] < sequence.grid.width * sequence.grid.height // 4:
+                job.say("Learning from {count} pixels, spread over the images.", count=Y.shape[2])
+            kept = valid.any(axis=1)
+            if not kept.all():   # the few pixels looked at may miss all that an almost clouded image has
+                from ...engine.sentences import UserError
+                raise UserError("The image of {date} has so few valid pixels that none is among those looked at. Leave "
+                                "it out.", date=sequence.names[int((~kept).argmax())])
+            self._learning = Y, valid
+        return self._learning
+
+    def write(self, job, sequence, spectra, unmix):
+        """Go through the images, and write and report what `unmix` gives for each block."""
+        from contextlib import ExitStack
+
+        from ...engine.declare import FolderOutput, RasterOutput
+        names = spectra.names
+        figures = Figures(sequence.T, len(names))
+        outputs = [output for output in self.outputs()
+                   if isinstance(output, (FolderOutput, RasterOutput)) and job.wants(output)]
+        with ExitStack() as stack:
+            files = {}
+            for output in outputs:
+                bands = self.bands_of(output, sequence, names)
+                files[output.name] = [stack.enter_context(file) for file in (
+                    job.dated_rasters(output, sequence.dates, sequence.grid, bands)
+                    if isinstance(output, FolderOutput) else [job.raster(output, sequence.grid, bands)])]
+
+            def block(Y, valid, positions):
+                return unmix(Y, valid, positions), valid
+
+            windows = sequence.windows(4 * sequence.T * len(names))
+            for window, (found, valid) in sequence.map_blocks(block, windows, job.progress):
+                figures.add(found, valid)
+                values = {self.abundances.name: found.A, self.change.name: found.A[-1] - found.A[0], **found.more}
+                for output in outputs:
+                    rasters = values[output.name] if isinstance(output, FolderOutput) else [values[output.name]]
+                    for file, raster in zip(files[output.name], rasters, strict=True):
+                        file.write(window, raster)
+        shown = figures.most_changed() + 1
+        for output in outputs:
+            if output.style in (Style.FRACTIONS, Style.CHANGE) and len(names) == len(
+                    self.bands_of(output, sequence, names)):
+                job.show_band(output, shown)
+            if output.style is Style.CHANGE:
+                job.give_range(output, -1, 1)
+            if output.name in figures.most and output.style is Style.DEPARTURE:
+                job.give_range(output, 0, figures.most[output.name])
+        if figures.rmse is not None:
+            job.give_number(self.rmse, figures.rmse)
+        for date, means in zip(sequence.names, figures.means):
+            job.say("{date}: {fractions}.", date=date, fractions=", ".join(
+                f"{name} {100 * mean:.1f} %" for name, mean in zip(names, means)))
+        self.give_report(job, sequence, spectra, figures)
+
+    def bands_of(self, output, sequence, names):
+        """Names of the bands of an output's rasters."""
+        return names
+
+    def give_report(self, job, sequence, spectra, figures):
+        report = job.report(self.report)
+        if report is None:
+            return
+        report.numbers(dates=sequence.T, endmembers=len(spectra.names), bands=sequence.L,
+                       **({} if figures.rmse is None else {"RMSE": figures.rmse}))
+        report.heading("Mean fractions over time")
+        report.history(sequence.names, dict(zip(spectra.names, figures.means.T)), "Mean fraction")
+        add_pictures(job, report, self.abundances, sequence, spectra.names)
+        self.add_to_report(job, report, sequence, spectra, figures)
+        job.give_report(self.report, report)
+
+    def add_to_report(self, job, report, sequence, spectra, figures):
+        """What a method's report has beside the fractions: by default the reference spectra."""
+        report.spectra(spectra, "Reference endmembers")
+
+
+class Figures:
+    """Sums over the blocks: mean fractions (T, P), reconstruction error, how much each endmember changes."""
+
+    def __init__(self, T, P):
+        import numpy as np
+        self._totals, self._counts = np.zeros((T, P)), np.zeros((T, 1))
+        self._squares, self._values = 0.0, 0
+        self._change = np.zeros(P)
+        self.most = {}
+
+    def add(self, block, valid):
+        import numpy as np
+        known = np.isfinite(block.A).all(axis=1)
+        self._totals += np.where(known[:, None], block.A, 0).sum(axis=2, dtype=np.float64)
+        self._counts += known.sum(axis=1)[:, None]
+        steps = np.diff(block.A, axis=0)
+        self._change += np.abs(np.nan_to_num(steps)).sum(axis=(0, 2), dtype=np.float64)
+        for name, values in block.more.items():
+            finite = values[np.isfinite(values)]
+            if finite.size:
+                self.most[name] = max(self.most.get(name, 0.0), float(np.quantile(finite, 0.98)))
+        if block.residual is not None:
+            self._squares += sum(float(np.square(part[:, good], dtype=np.float64).sum())
+                                 for part, good in zip(block.residual, valid))
+            self._values += valid.sum() * block.residual.shape[1]
+
+    @property
+    def means(self):
+        """Mean fractions (T, P) of the pixels that have any."""
+        import numpy as np
+        return self._totals / np.maximum(self._counts, 1)
+
+    @property
+    def rmse(self):
+        """Root mean square of the residuals; None where there are none."""
+        return float((self._squares / self._values) ** 0.5) if self._values else None
+
+    def most_changed(self):
+        """The endmember, from 0, whose fractions change most from date to date."""
+        return int(self._change.argmax())
+
+
+def add_pictures(job, report, folder, sequence, names):
+    """Pictures of all fractions of the first dates, or of some if there are many, in a report."""
+    import os
+
+    from ...engine.pictures import composite_of
+    report.heading("Where they are, date by date")
+    step = -(-sequence.T // PICTURES)
+    written = job.result["folders"][folder.name]
+    for number in range(0, sequence.T, step):
+        report.picture(composite_of(os.path.join(job.path(folder), written[number]["file"]), names, 420),
+                       sequence.names[number])
+
+
+def whole(scene_order, result):
+    """
+    An `unmix` of a method that has gone through all pixels at once.
+
+    Parameters
+    ----------
+    scene_order : ndarray (N,)
+        Positions of the pixels in the images, ascending.
+    result : callable(ndarray (n,) of int, Y, valid) -> Block
+        Gives the block of some of these pixels, by their numbers; others come out as NaN.
+    """
+    import numpy as np
+
+    def unmix(Y, valid, positions):
+        at = np.minimum(np.searchsorted(scene_order, positions), len(scene_order) - 1)
+        known = scene_order[at] == positions
+        found = result(at[known], Y[:, :, known], valid[:, known])
+        return Block(*(_spread(part, known) for part in (found.A, found.residual)),
+                     {name: _spread(values, known) for name, values in found.more.items()})
+    return unmix
+
+
+def _spread(values, known):
+    """Values (..., n) of the known pixels among all, NaN elsewhere."""
+    import numpy as np
+    if values is None or known.all():
+        return values
+    spread = np.full((*values.shape[:-1], len(known)), np.nan, dtype=np.float32)
+    spread[..., known] = values
+    return spread
+
+
+def residual(Y, A, M):
+    """Image less reconstruction (T, L, n) for endmembers `M` (T, L, P) of each date; NaN in `A` counts as 0."""
+    import numpy as np
+    return Y - np.matmul(M.astype(np.float32), np.nan_to_num(A).astype(np.float32))
+
+
+def dated_spectra(sequence, M, spectra):
+    """The endmembers `M` (T, L, P) of all dates as one set of spectra, each with its date as an attribute."""
+    import numpy as np
+
+    from ...engine.spectra import of_scene
+    names = [f"{name} {date}" for date in sequence.names for name in spectra.names]
+    made = of_scene(sequence.grid, np.concatenate(list(M), axis=1), names,
+                    [f"{len(M)} dates, from {sequence.names[0]} to {sequence.names[-1]}"] * len(names))
+    return replace(made, attributes=[{"endmember": name, "date": date} for date in sequence.names
+                                     for name in spectra.names])

@@ -1,0 +1,65 @@
+"""The tool `fclssequence`."""
+
+from ...engine.declare import Integer
+from .. import _shared
+from . import _sequence
+
+
+class SequenceByFcls(_sequence.SequenceTool):
+    """Fractions at every date, each image unmixed by itself: the baseline of multitemporal unmixing.
+
+    Endmembers are looked for in each image by vertex component analysis (VCA) and put into one order for all dates, by
+    the least total spectral angle; fractions are fully constrained least squares (FCLS), never negative and summing to
+    one. With endmembers given, these are used at every date.
+
+    Nothing else passes from one date to the next: where VCA takes other pixels at one date, or light and season change
+    the spectra, fractions change though the ground did not. The other tools of this group use the dates together."""
+
+    id = "fclssequence"
+    label = "Unmix a sequence date by date (FCLS)"
+    tags = (*_sequence.SequenceTool.tags, "FCLS", "VCA", "constrained")
+    citation = ("Heinz and Chang, Fully constrained least squares linear spectral mixture analysis method for material "
+                "quantification in hyperspectral imagery, IEEE Transactions on Geoscience and Remote Sensing 39(3), "
+                "2001; as compared in Borsoi, Imbiriba and Closas, Dynamical hyperspectral unmixing with variational "
+                "recurrent neural networks, IEEE Transactions on Image Processing 32, 2023")
+
+    restarts = Integer("RESTARTS", "Runs of VCA", default=1, minimum=1, maximum=10000, advanced=True,
+                       help="Of so many runs of VCA on each image the largest simplex counts, 1 to 10000. Default 1, "
+                            "as published; more make it depend less on the seed.")
+    dated_endmembers = _sequence.DATED_ENDMEMBERS
+
+    def prepare(self, job, sequence):
+        import numpy as np
+
+        from ...engine.spectra import of_scene
+        job.passes(2)   # the images one by one, and all together
+        if job.spectra(self.endmembers) is not None:
+            spectra = self.reference(job, sequence)
+            self._M = np.stack([spectra.M] * sequence.T)
+        else:
+            self._M = self._by_date(job, sequence)
+            P = self._M.shape[2]
+            spectra = of_scene(sequence.grid, self._M.mean(axis=0), _shared.numbered(P), ["mean of all dates"] * P)
+        job.give_spectra(self.dated_endmembers, _sequence.dated_spectra(sequence, self._M, spectra))
+        return spectra, self._unmix
+
+    def _by_date(self, job, sequence):
+        """Endmembers (T, L, P) of every date by VCA, in one order."""
+        import numpy as np
+
+        from ...algorithms.endmembers.vca import vca
+        from ...algorithms.multitemporal.sequence import aligned
+        rng = np.random.default_rng(job.value(self.seed))
+        found = []
+        for done, scene in enumerate(sequence.scenes, 1):
+            found.append(vca(scene.pixels(), job.value(self.count), rng, restarts=job.value(self.restarts)).E)
+            job.progress(done, sequence.T)
+        return np.stack([M[:, order] for M, order in zip(found, aligned(found))])
+
+    def _unmix(self, Y, valid, positions):
+        from ...algorithms.multitemporal.fclssequence import abundances
+        A = abundances(Y, self._M, valid)
+        return _sequence.Block(A, _sequence.residual(Y, A, self._M))
+
+    def add_to_report(self, job, report, sequence, spectra, figures):
+        report.spectra(_sequence.dated_spectra(sequence, self._M, spectra), "Endmembers of every date")
