@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..variability.pixel_endmembers import mixtures
-from .scene import spherical, add_noise, correlation_length, gaussian_field_abundances, random_field
-from .variability import two_segments, bundles
+from .scene import add_noise, correlation_length, gaussian_field_abundances, random_field, spherical
+from .variability import SMALLEST, bundles, two_segments
 
 LEAST_RADIUS, MOST_RADIUS = 0.06, 0.14   # of a patch that changes at once, as shares of the shorter side
 
@@ -46,7 +46,7 @@ def ds1(M0, rows, cols, rng, T=6, snr_db=30.0, contrast=3.0):
         50 x 50 in the paper.
     rng : numpy.random.Generator
     T : int
-        Dates.
+        Dates, at least 2. With 2 no patch changes.
     snr_db : float or None
         Of each image; see `scene.add_noise`.
     contrast : float
@@ -56,11 +56,17 @@ def ds1(M0, rows, cols, rng, T=6, snr_db=30.0, contrast=3.0):
     -------
     SimulatedSequence
 
+    Raises
+    ------
+    ValueError
+        Fewer than two dates.
+
     References
     ----------
     Borsoi, Imbiriba and Closas, IEEE TIP 32, 2023, section VI-A (its DS1). How its maps and changes were drawn is not
     told: this function's own.
     """
+    _check_dates(T)
     A0 = gaussian_field_abundances(M0.shape[1], rows, cols, rng, contrast=contrast)
     A = with_abrupt_changes(np.broadcast_to(A0, (T, *A0.shape)), rows, cols, rng, dates=range(1, T - 1))
     return _observed(drifting_endmembers(M0, T, rows * cols, rng), A, snr_db, rng)
@@ -90,11 +96,17 @@ def ds2(spectra, material, rows, cols, rng, T=15, snr_db=30.0, contrast=3.0, per
     ----------
     Borsoi, Imbiriba and Closas, IEEE TIP 32, 2023, section VI-A (its DS2); the field's law is this function's own.
     """
+    _check_dates(T)
     P = int(np.max(material)) + 1
     A = drifting_abundances(P, T, rows, cols, rng, contrast, persistence)
     A = with_abrupt_changes(A, rows, cols, rng, dates=range(1, T), patches=1)
     M = np.stack([bundles(np.asarray(spectra, dtype=np.float32), material, rows * cols, rng) for _ in range(T)])
     return _observed(M, A, snr_db, rng)
+
+
+def _check_dates(T):
+    if T < 2:
+        raise ValueError(f"The number of dates is {T}: a sequence has at least 2.")
 
 
 def _observed(M, A, snr_db, rng):
@@ -159,7 +171,8 @@ def drifting_endmembers(M0, T, N, rng, first=0.3, step=0.2):
     Endmembers (T, P, L, N) of every date and pixel: the references times functions of the band that drift.
 
     At the first date the factor runs in two linear segments between values uniform on [1 - first/2, 1 + first/2]
-    (`variability.piecewise_linear`); every later date adds one between values uniform on [-step/2, step/2].
+    (`variability.piecewise_linear`); every later date adds one between values uniform on [-step/2, step/2]. Over many
+    dates the sum may fall below zero: a factor is 0.01 at least.
     """
     M0 = np.asarray(M0, dtype=np.float64)
     L, P = M0.shape
@@ -168,5 +181,5 @@ def drifting_endmembers(M0, T, N, rng, first=0.3, step=0.2):
         factor = two_segments(L, N, rng, first)
         for t in range(T):
             factor = factor if t == 0 else factor + two_segments(L, N, rng, step) - 1
-            M[t, p] = m0[:, None] * factor
+            M[t, p] = m0[:, None] * np.maximum(factor, SMALLEST)
     return M
