@@ -108,6 +108,9 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return {name: files_of_folders(value) if name in several and value else value
                 for name, value in parameters.items()}
 
+    def validateInputCrs(self, parameters, context):
+        return super().validateInputCrs(self._with_files(parameters), context)
+
     def checkParameterValues(self, parameters, context):
         parameters = self._with_files(parameters)
         for parameter in self._tool.parameters():

@@ -17,17 +17,21 @@ STOPS = 11
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):
-    """Gives a layer the style beside its file, which Processing does not load, and puts it `above` others or not."""
+    """
+    Gives a layer the style beside its file, which Processing does not load; puts it `above` others, or folds its legend.
+    """
 
-    def __init__(self, above):
+    def __init__(self, above=False, folded=False):
         super().__init__()
-        self._above = above
+        self._above, self._folded = above, folded
 
     def postProcessLayer(self, layer, context, feedback):
         layer.loadDefaultStyle()
         layer.triggerRepaint()
-        node = context.project().layerTreeRoot().findLayer(layer.id()) if self._above and context.project() else None
-        if node and node.parent().children()[0] is not node:
+        node = context.project().layerTreeRoot().findLayer(layer.id()) if context.project() else None
+        if node and self._folded:
+            node.setExpanded(False)
+        if node and self._above and node.parent().children()[0] is not node:
             group = node.parent()
             group.insertChildNode(0, node.clone())
             group.removeChildNode(node)
@@ -40,13 +44,13 @@ def style_on_loading(path, context, name, above=False):
     """Have the layer of this output named and styled where the run is going to load it, and put above others or not."""
     if context.willLoadLayerOnCompletion(path):
         details = context.layerToLoadOnCompletionDetails(path)
-        _style_by(details, path, above)
+        _style_by(details, path, _Styler(above))
         if not details.forceName:
             details.name = name
 
 
-def _style_by(details, path, above):
-    _stylers[path] = _Styler(above)
+def _style_by(details, path, styler):
+    _stylers[path] = styler
     sip.transferto(_stylers[path], None)  # the context deletes it
     details.setPostProcessor(_stylers[path])
 
@@ -55,11 +59,11 @@ def load_dated(rasters, context, group):
     """Have rasters, pairs of path and name, loaded and styled in a group of their own when the run is over."""
     if not context.project():
         return
-    for path, name in rasters:
+    for number, (path, name) in enumerate(reversed(rasters)):   # the last is loaded on top, and keeps its legend
         details = QgsProcessingContext.LayerDetails(name, context.project(), group,
                                                     QgsProcessingUtils.LayerHint.Raster)
         details.groupName = group
-        _style_by(details, path, False)
+        _style_by(details, path, _Styler(folded=number > 0))
         context.addLayerToLoadOnCompletion(path, details)
 
 
