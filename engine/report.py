@@ -19,7 +19,7 @@ h1 { font-size: 1.5em; margin-bottom: 0; } h2 { font-size: 1.1em; margin-top: 2e
 td, th { padding: .25em .9em; text-align: left; }
 th { border-bottom: 2px solid #999; } td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
 .key { display: flex; flex-wrap: wrap; gap: 2em; margin: 1.2em 0; } .key div { font-size: 1.7em; }
-.key span { display: block; font-size: .5em; color: #777; } figure { margin: 1em 0; display: inline-block; }
+.key span { display: block; font-size: .5em; color: #777; } figure { margin: .6em .4em .6em 0; display: inline-block; }
 figure img { image-rendering: pixelated; max-width: 100%; border: 1px solid #ccc; }
 figcaption { color: #555; font-size: .9em; }
 .cite, .run { color: #555; font-size: .9em; } .run td { font-family: monospace; border: 0; padding: .1em .8em .1em 0; }
@@ -159,13 +159,13 @@ class Report:
         figure.update_layout(yaxis_title=ylabel, xaxis_title="Date", xaxis_type="date")
         self.plot(figure)
 
-    def picture(self, rgb, caption):
-        """A picture (3, rows, cols) of bytes, shown at least 500 pixels wide."""
+    def picture(self, rgb, caption, width=None):
+        """A picture (3, rows, cols) of bytes, so many pixels wide on the page; by default its own, at least 500."""
         with MemoryFile() as memory:
             with memory.open(driver="PNG", width=rgb.shape[2], height=rgb.shape[1], count=3, dtype="uint8") as image:
                 image.write(rgb)
             data = base64.b64encode(memory.read()).decode()
-        width = max(rgb.shape[2], 500)
+        width = width or max(rgb.shape[2], 500)
         self._parts.append(f'<figure><img width="{width}" src="data:image/png;base64,{data}">'
                            f"<figcaption>{html.escape(caption)}</figcaption></figure>")
 

@@ -18,7 +18,7 @@ STOPS = 11
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):
     """
-    Gives a layer the style beside its file, which Processing does not load; puts it `above` others, or folds its legend.
+    Gives a layer the style beside its file, which Processing does not load; puts it above others or folds its legend.
     """
 
     def __init__(self, above=False, folded=False):

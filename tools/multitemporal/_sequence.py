@@ -7,6 +7,7 @@ from ...engine.declare import (FolderOutput, Group, LayersOutput, RastersInput, 
 from .. import _shared
 
 LEARN = 64_000_000   # values, of all dates and bands, that endmembers are looked for in and models learned from
+WIDTH = 225          # pixels of each on the page: four in a row
 PICTURES = 8         # dates of which a report shows a picture
 
 IMAGES = RastersInput("IMAGES", "Images", help="Images of one place, at least two, in the order of their dates: layers "
@@ -247,7 +248,7 @@ def add_pictures(job, report, folder, sequence, names):
     written = job.result["folders"][folder.name]
     for number in range(0, sequence.T, step):
         report.picture(composite_of(os.path.join(job.path(folder), written[number]["file"]), names, 420),
-                       sequence.names[number])
+                       sequence.names[number], WIDTH)
 
 
 def whole(scene_order, result):
