@@ -10,10 +10,11 @@ METADATA = ("start_time", "acquisition_date", "acquisition_time", "acquisitionda
             "time_coverage_start", "temporalcoverage_starttime", "starttime", "rangebeginningdate")
 FIRST, LAST = 1900, 2199
 
-_ISO = re.compile(r"\s*(\d{4})(?:-?(\d{2})(?:-?(\d{2}))?)?(?:[T ](\d{2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?)?"
+_ISO = re.compile(r"\s*(\d{4})(?:[-/]?(\d{2})(?:[-/]?(\d{2}))?)?(?:[T ](\d{2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?)?"
                   r"\s*(Z|[+-]\d{2}:?\d{2})?\s*$", re.IGNORECASE)
-_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?:[T_ -]?(\d{2})[-:]?(\d{2})(?:[-:]?(\d{2}))?(?!\d)|"
-                      r"(?!\d))", re.IGNORECASE)
+_IN_NAME = re.compile(r"(?:(?<!\d)|(?<=AV\d))(\d{4})([-_.]?)(\d{2})\2(\d{2})"
+                      r"(?:([T_ -]?)(\d{2})[-:]?(\d{2})(?:[-:]?(\d{2}))?(?!\d)|(?!\d))", re.IGNORECASE)
+_SCENE_ID = re.compile(r"(?<![a-z0-9])(?:L[a-z]\d|EO1H)\d{6}(\d{4})(\d{3})", re.IGNORECASE)   # path and row first
 _DAY_OF_YEAR = re.compile(r"(?<!\d)(\d{4})(\d{3})(?!\d)")
 _AVIRIS = re.compile(r"(?<![a-z0-9])f(\d{2})(\d{2})(\d{2})t\d{2}", re.IGNORECASE)
 
@@ -32,7 +33,7 @@ def parse(words):
         return None
     year, month, day, hour, minute, second, zone = match.groups()
     found = _date(year, month or 1, day or 1, hour or 0, minute or 0, second or 0)
-    if found and zone and zone.upper() != "Z":
+    if found and hour and zone and zone.upper() != "Z":
         hours, minutes = int(zone[1:3]), int(zone[-2:])
         found -= (1 if zone[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes)
     return found
@@ -46,9 +47,19 @@ def _date(year, month, day, hour=0, minute=0, second=0):
     return found if FIRST <= found.year <= LAST else None
 
 
+def _day_of_year(year, day):
+    found = _date(year, 1, 1)
+    found = found and found + timedelta(days=int(day) - 1)
+    return found if found and found.year == int(year) else None
+
+
 def of_metadata(tags):
-    """The date in a raster's metadata, a dictionary, or None: the first of METADATA that holds one."""
-    known = {name.lower(): value for name, value in tags.items()}
+    """
+    The date in a raster's metadata, a dictionary, or None: the first of METADATA that holds one.
+
+    What stands before a # does not count: NC_GLOBAL#time_coverage_start.
+    """
+    known = {name.lower().rsplit("#", 1)[-1]: value for name, value in tags.items()}
     for name in METADATA:
         found = parse(known[name]) if name in known else None
         if found:
@@ -61,19 +72,24 @@ def of_name(name):
     The first date in a name, or None.
 
     With or without a time: 2020-05-01, 2020_05_01, 20200501, 20200501T103000; the year and the day of the year,
-    2020122; or as AVIRIS writes it, f200501t01.
+    2020122, also within the scene's number (Landsat before its collections, Hyperion); or as AVIRIS writes it,
+    f200501t01.
     """
-    for match in _IN_NAME.finditer(name):
-        year, _, month, day, hour, minute, second = match.groups()
-        found = _date(year, month, day, hour or 0, minute or 0, second or 0) or _date(year, month, day)
+    match = _SCENE_ID.search(name)
+    if match and _day_of_year(*match.groups()):
+        return _day_of_year(*match.groups())
+    match = _IN_NAME.search(name)
+    while match:
+        year, _, month, day, between, hour, minute, second = match.groups()
+        found = _date(year, month, day, hour or 0, minute or 0, second or 0)
+        if not found and between != "":   # what follows is no time of day, but the date may be one
+            found = _date(year, month, day)
         if found:
             return found
+        match = _IN_NAME.search(name, match.start() + 1)
     for match in _DAY_OF_YEAR.finditer(name):
-        year, day = int(match[1]), int(match[2])
-        if FIRST <= year <= LAST and 1 <= day <= 366:
-            found = datetime(year, 1, 1) + timedelta(days=day - 1)
-            if found.year == year:
-                return found
+        if _day_of_year(*match.groups()):
+            return _day_of_year(*match.groups())
     match = _AVIRIS.search(name)
     if match:
         year = int(match[1])

@@ -45,7 +45,7 @@ class Sequence:
         self.scenes, self.dates = [image.scene for image in images], [image.date for image in images]
         self._check_dates()
         for scene in self.scenes[1:]:
-            _check_grid(self.scenes[0], scene)
+            check_same_place(self.scenes[0], scene)
             _check_bands(self.scenes[0], scene)
         self._share_bands()
 
@@ -188,8 +188,9 @@ def name_of(scene):
 
 
 def is_empty(scene):
-    """Whether no pixel of the scene is valid. Stops at the first block that has one."""
-    return not any(scene.read(window)[1].any() for window in scene.windows())
+    """Whether no pixel of the scene is valid. Looks at the middle first, and stops at the first block that has one."""
+    windows = scene.windows()   # a spectral scene keeps its middle block until it is read
+    return not any(scene.read(window)[1].any() for window in windows[len(windows) // 2:] + windows[:len(windows) // 2])
 
 
 def block_pixels(values):
@@ -197,7 +198,8 @@ def block_pixels(values):
     return max(1, min(BLOCK_VALUES // values, BLOCK_PIXELS))
 
 
-def _check_grid(first, other):
+def check_same_place(first, other):
+    """Raise UserError where two scenes are not on one grid: another size, CRS or position."""
     if (first.width, first.height) != (other.width, other.height):
         what = f"{first.width} x {first.height} and {other.width} x {other.height} pixels"
     elif (first.crs or other.crs) and first.crs != other.crs:
