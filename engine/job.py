@@ -80,8 +80,7 @@ class Job:
         """
         from .sequences import SOURCES, Dated, Sequence, date_of, is_empty, name_of
         given = self.values.get(parameter.name) or []
-        words = self.values.get(parameter.dates)
-        dates = of_words(words) if words else [None] * len(given)
+        dates = of_words(self.values.get(parameter.dates) or "") or [None] * len(given)
         if len(dates) != len(given):
             raise UserError("There are {dates} dates for {images} images. Give one date for every image, in their "
                             "order, or none at all.", dates=len(dates), images=len(given))
@@ -162,9 +161,15 @@ class Job:
         for look in self._looks(output):
             look["band"] = int(band)
 
-    def classes(self, output, names, given=None):
-        """The classes of a paletted raster, from 1 up, for its style and legend; in `given` colours or their own."""
-        self.result["rasters"][output.name].update(names=list(names), colours=given or colours(names))
+    def classes(self, output, names, given=None, numbers=None):
+        """
+        The classes of a paletted raster for its style and legend, in `given` colours or their own.
+
+        `numbers` are their values; by default 1, 2, ...
+        """
+        self.result["rasters"][output.name].update(
+            names=list(names), colours=given or colours(names),
+            numbers=[int(number) for number in numbers or range(1, len(names) + 1)])
 
     def give_range(self, output, low, high):
         """The range of values that the output's style spans; of a folder, that of every raster written so far."""
