@@ -9,6 +9,8 @@ METADATA = ("start_time", "acquisition_date", "acquisition_time", "acquisitionda
             "acquisition date", "date_acquired", "sensing_time", "datatake_sensing_start", "product_start_time",
             "time_coverage_start", "temporalcoverage_starttime", "starttime", "rangebeginningdate")
 FIRST, LAST = 1900, 2199
+SOURCES = {"layer": "the layer's temporal properties", "metadata": "its metadata", "name": "its name",
+           "given": "the parameter Dates"}
 
 _ISO = re.compile(r"\s*(\d{4})(?:[-/]?(\d{2})(?:[-/]?(\d{2}))?)?(?:[T ](\d{2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?)?"
                   r"\s*(Z|[+-]\d{2}:?\d{2})?\s*$", re.IGNORECASE)
@@ -95,6 +97,20 @@ def of_name(name):
         year = int(match[1])
         return _date(2000 + year if year < 80 else 1900 + year, match[2], match[3])
     return None
+
+
+def of_image(layer, tags, *names):
+    """
+    When an image was taken, as its layer in QGIS tells (a word or None), else its metadata, else one of its names.
+
+    Returns
+    -------
+    (datetime, str) or (None, None)
+        The date and what tells it, one of SOURCES.
+    """
+    found = [("layer", parse(layer or "")), ("metadata", of_metadata(tags)),
+             ("name", next((date for date in map(of_name, names) if date), None))]
+    return next(((date, source) for source, date in found if date), (None, None))
 
 
 def of_words(words):

@@ -144,6 +144,13 @@ class Text(Parameter):
 
 
 @dataclass(frozen=True)
+class DatesInput(Parameter):
+    """A line of dates for the images of the parameter `rasters`; QGIS's dialog shows those that they have."""
+
+    rasters: str = field(default="IMAGES", kw_only=True)
+
+
+@dataclass(frozen=True)
 class Output:
     """One thing that a tool gives."""
 

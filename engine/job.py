@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 
-from .dates import ends, of_words, written
+from .dates import SOURCES, ends, of_words, written
 from .declare import BandsInput, FolderOutput, RasterInput, Style
 from .filenames import distinct
 from .palette import colours, expression
@@ -78,7 +78,7 @@ class Job:
         UserError
             See `sequences.Sequence`; or a date that is missing, or too many or few dates.
         """
-        from .sequences import SOURCES, Dated, Sequence, date_of, is_empty, name_of
+        from .sequences import Dated, Sequence, date_of, is_empty, name_of
         given = self.values.get(parameter.name) or []
         dates = of_words(self.values.get(parameter.dates) or "") or [None] * len(given)
         if len(dates) != len(given):

@@ -10,13 +10,11 @@ from .sentences import UserError
 
 SAME_PIXEL = 1e-3        # pixels by which the corners of two grids may differ and still be the same
 SAME_BAND = 0.25         # of the distance between bands, by which their wavelengths may differ
-SOURCES = {"layer": "the layer's temporal properties", "metadata": "its metadata", "name": "its name",
-           "given": "the parameter Dates"}
 
 
 @dataclass(frozen=True)
 class Dated:
-    """A scene, when it was taken, and what tells so, one of SOURCES."""
+    """A scene, when it was taken, and what tells so, one of `dates.SOURCES`."""
 
     scene: object
     date: object
@@ -136,12 +134,14 @@ class Sequence:
 
     def sample(self, most, progress=None):
         """As `everything`, of at most about `most` pixels, evenly spread over the images."""
-        step = max(1, int(np.ceil(np.sqrt(self.grid.height * self.grid.width / most))))
+        height, width = self.grid.height, self.grid.width
+        across = min(width, int(np.ceil(np.sqrt(height * width / most))))
+        down = min(height, int(np.ceil(height * width / (most * across))))
+        across = min(width, int(np.ceil(height * width / (most * down))))   # more than at first where there are few rows
 
         def chosen(where):
-            rows, cols = np.divmod(where, self.grid.width)
-            return (rows % step == min(step // 2, self.grid.height - 1)) & \
-                (cols % step == min(step // 2, self.grid.width - 1))
+            rows, cols = np.divmod(where, width)
+            return (rows % down == down // 2) & (cols % across == across // 2)
 
         return self._gathered(chosen, progress)
 
@@ -175,11 +175,9 @@ def date_of(scene, given):
     Returns
     -------
     (datetime, str) or (None, None)
-        The date and what tells it, one of SOURCES.
+        The date and what tells it, one of `dates.SOURCES`.
     """
-    found = [("layer", when.parse(given.get("date") or "")), ("metadata", when.of_metadata(scene.tags)),
-             ("name", when.of_name(given.get("layer") or "") or when.of_name(name_of(scene)))]
-    return next(((date, source) for source, date in found if date), (None, None))
+    return when.of_image(given.get("date"), scene.tags, given.get("layer") or "", name_of(scene))
 
 
 def name_of(scene):

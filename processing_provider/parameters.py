@@ -13,6 +13,7 @@ from qgis.core import (Qgis, QgsProcessingOutputMultipleLayers, QgsProcessingOut
 from ..engine import declare
 from .words import tr
 
+UI = __package__.rpartition(".")[0] + ".ui"
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".bsq", ".bil", ".bip", ".dat", ".jp2", ".nc", ".kea")   # in a folder
 GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
@@ -72,6 +73,10 @@ def _make(parameter, name, label, optional):
         return made
     if isinstance(parameter, declare.Flag):
         return QgsProcessingParameterBoolean(name, label, default, optional)
+    if isinstance(parameter, declare.DatesInput):
+        made = QgsProcessingParameterString(name, label, default, False, optional)
+        made.setMetadata({"widget_wrapper": {"class": f"{UI}.dates.DatesWidget", "rasters": parameter.rasters}})
+        return made
     if isinstance(parameter, declare.Text):
         return QgsProcessingParameterString(name, label, default, False, optional)
     raise TypeError(f"{parameter} is no kind of parameter that QGIS knows")

@@ -1,5 +1,6 @@
 """Raster layers as the engine takes them: a path and what QGIS knows better than the file, or a copy."""
 
+import os
 import re
 
 from osgeo import gdal
@@ -8,7 +9,25 @@ from qgis.core import (Qgis, QgsProcessingException, QgsProviderRegistry, QgsRas
 
 from qgis.PyQt.QtCore import Qt
 
+from ..engine import dates
 from .words import tr
+
+
+def begin_of(layer):
+    """From when a layer stands by its temporal properties, in ISO 8601; None where it has no fixed range."""
+    temporal = layer.temporalProperties()
+    fixed = temporal.isActive() and temporal.mode() == Qgis.RasterTemporalMode.FixedTemporalRange
+    return temporal.fixedTemporalRange().begin().toUTC().toString(Qt.DateFormat.ISODate) if fixed else None
+
+
+def date_of(layer):
+    """When a layer's image was taken, as the engine will find it: a date and what tells it, or None and None."""
+    tags = {}
+    if layer.dataProvider().name() == "gdal":
+        dataset = gdal.OpenEx(re.split(r"\|(?:option|credential):", layer.source())[0], gdal.OF_RASTER)
+        for domain in ("ENVI", "IMAGERY", "") if dataset else ():
+            tags.update(dataset.GetMetadata(domain))
+    return dates.of_image(begin_of(layer), tags, layer.name(), os.path.basename(layer.source()))
 
 
 class RasterSource:
@@ -16,10 +35,7 @@ class RasterSource:
 
     def __init__(self, name, layer):
         provider = layer.dataProvider()
-        self.name, self.crs, self._layer_name = name, layer.crs(), layer.name()
-        temporal = layer.temporalProperties()
-        fixed = temporal.isActive() and temporal.mode() == Qgis.RasterTemporalMode.FixedTemporalRange
-        self._date = temporal.fixedTemporalRange().begin().toUTC().toString(Qt.DateFormat.ISODate) if fixed else None
+        self.name, self.crs, self._layer_name, self._date = name, layer.crs(), layer.name(), begin_of(layer)
         self._provider = None if provider.name() == "gdal" else provider.clone()
         self._assigned = layer.crs().isValid() and layer.crs() != provider.crs()
         # what follows the bar are QGIS's own words on how to open it

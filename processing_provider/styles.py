@@ -98,7 +98,7 @@ def _fractions(layer, answer):
 
 def _dominant(layer, answer):
     classes = [QgsPalettedRasterRenderer.Class(number, QColor(colour), name)
-               for number, (name, colour) in enumerate(zip(answer["names"], answer["colours"]), 1)]
+               for number, name, colour in zip(answer["numbers"], answer["names"], answer["colours"])]
     return QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes)
 
 
@@ -143,7 +143,7 @@ def _scaling(layer, answer):
 
 def _departure(layer, answer):
     high = (answer.get("range") or _cut(layer, 0.0, 0.98))[1]
-    return _ramp(layer, _named_ramp("Viridis"), 0, high if high > 0 else 1)
+    return _ramp(layer, _named_ramp("Viridis"), 0, high if high > 0 else 1, answer.get("band", 1))
 
 
 def _change(layer, answer):

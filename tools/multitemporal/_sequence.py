@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from ...engine.declare import (FolderOutput, Group, LayersOutput, RastersInput, RasterOutput, ReportOutput,
-                               SpectraInput, SpectraOutput, Style, Text, Tool)
+from ...engine.declare import (DatesInput, FolderOutput, Group, LayersOutput, RastersInput, RasterOutput, ReportOutput,
+                               SpectraInput, SpectraOutput, Style, Tool)
 from .. import _shared
 
 LEARN = 64_000_000   # values, of all dates and bands, that endmembers are looked for in and models learned from
@@ -14,10 +14,10 @@ IMAGES = RastersInput("IMAGES", "Images", help="Images of one place, at least tw
                       "or files on one grid with the same bands, or the folder that holds them (sorted by name). "
                       "Pixels that are nodata in a used band of an image are left out at its date.")
 
-DATES = Text("DATES", "Dates", optional=True, help="A date for every image, in their order, separated by commas: "
+DATES = DatesInput("DATES", "Dates", optional=True, help="A date for every image, in their order, separated by commas: "
              "2020-05-01, 2020-08-15, with or without a time (2020-05-01T10:30). None given: each image's own, from "
              "the layer's temporal properties, else its metadata (ACQUISITION_DATE, start_time...), else its name. The "
-             "log says first which date each image has.")
+             "dialog shows these, and the log says which each image has.")
 
 COUNT = replace(_shared.COUNT, within_bands_of="IMAGES", help="How many materials to look for: at least 2, at most the "
                 "number of bands. Default 4. Not used where endmembers are given.")

@@ -1,0 +1,1 @@
+"""What QGIS's dialogs need beyond its own widgets."""

@@ -1,0 +1,69 @@
+"""The line for dates in a tool's dialog, which shows the dates that the chosen images have."""
+
+import os
+
+from processing.gui.wrappers import DIALOG_MODELER, DIALOG_STANDARD, WidgetWrapper, dialogTypes
+from qgis.core import QgsProcessingContext, QgsProcessingUtils, QgsProject, QgsRasterLayer
+from qgis.gui import QgsGui
+from qgis.PyQt.QtWidgets import QLineEdit
+
+from ..engine.dates import written
+from ..processing_provider.parameters import files_of_folders
+from ..processing_provider.rasters import date_of
+from ..processing_provider.words import tr
+
+MOST = 60   # images whose dates are looked up while somebody waits
+
+
+class DatesWidget(WidgetWrapper):
+    """
+    A line of text; while it is empty, its placeholder tells the dates of the images of the parameter `rasters`.
+
+    In the modeler and in batch runs, where the images are not known, QGIS's own widget takes its place.
+    """
+
+    def __new__(cls, parameter, dialog, row=0, col=0, rasters="IMAGES"):
+        kind = dialogTypes.get(type(dialog).__name__, DIALOG_STANDARD)
+        if kind == DIALOG_STANDARD:
+            return super().__new__(cls, parameter, dialog, row, col)
+        registry = QgsGui.processingGuiRegistry()
+        widget = registry.createModelerParameterWidget(dialog.model, dialog.childId, parameter, dialog.context) \
+            if kind == DIALOG_MODELER else registry.createParameterWidgetWrapper(parameter, kind)
+        widget.setDialog(dialog)
+        return widget
+
+    def createWidget(self, rasters):
+        self._rasters = rasters
+        self._line = QLineEdit()
+        self._line.textChanged.connect(lambda: self.widgetValueHasChanged.emit(self))
+        return self._line
+
+    def setValue(self, value):
+        self._line.setText(value or "")
+
+    def value(self):
+        return self._line.text()
+
+    def postInitialize(self, wrappers):
+        for wrapper in wrappers:
+            if wrapper.parameterDefinition().name() == self._rasters:
+                wrapper.widgetValueHasChanged.connect(self._show)
+                self._show(wrapper)
+
+    def _show(self, wrapper):
+        value = wrapper.parameterValue()
+        images = files_of_folders(value) if value else []
+        self._line.setPlaceholderText(found(images[:MOST]) + ("..." if len(images) > MOST else ""))
+
+
+def found(images):
+    """The dates of images, layers' ids or files, in words, with a question mark for one that has none."""
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    words = []
+    for image in images:
+        layer = QgsProcessingUtils.mapLayerFromString(str(image), context, False) or (
+            QgsRasterLayer(str(image), os.path.basename(str(image))) if os.path.isfile(str(image)) else None)
+        date = date_of(layer)[0] if isinstance(layer, QgsRasterLayer) and layer.isValid() else None
+        words.append(written(date) if date else "?")
+    return tr("From the images: {dates}").format(dates=", ".join(words)) if words else ""
