@@ -137,7 +137,7 @@ class Sequence:
         height, width = self.grid.height, self.grid.width
         across = min(width, int(np.ceil(np.sqrt(height * width / most))))
         down = min(height, int(np.ceil(height * width / (most * across))))
-        across = min(width, int(np.ceil(height * width / (most * down))))   # more than at first where there are few rows
+        across = min(width, int(np.ceil(height * width / (most * down))))   # few rows, more columns
 
         def chosen(where):
             rows, cols = np.divmod(where, width)

@@ -191,9 +191,10 @@ def test_a_sample_is_spread_over_the_images(tmp_path):
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_a_small_sample_of_a_narrow_image_has_a_pixel_at_least(most, tmp_path):
-    made = sequence([scene(tmp_path, number, cube(number, 2, 25)) for number in range(2)])
-    assert 1 <= made.sample(most)[0].shape[2] <= 2 * most
+@pytest.mark.parametrize("rows, cols", [(2, 25), (1, 50), (50, 1), (25, 2), (7, 7)])
+def test_a_sample_of_a_small_or_narrow_image_has_a_pixel_at_least(rows, cols, most, tmp_path):
+    made = sequence([scene(tmp_path, number, cube(number, rows, cols)) for number in range(2)])
+    assert 1 <= made.sample(most)[0].shape[2] <= most + 1
 
 
 def test_blocks_are_smaller_the_more_values_a_pixel_takes(tmp_path, monkeypatch):
