@@ -99,24 +99,13 @@ def date_of_change(steps, threshold):
     return np.where(known.any(axis=0), date, 0)
 
 
-def dominant(A, minimum=0.0):
-    """
-    Number from 1 of the largest of the fractions `A` (P, N), (N,).
-
-    P + 1 where it is below `minimum`; 0 where none is above zero or one is NaN. The first of equal ones counts.
-    """
-    largest = A.max(axis=0)
-    number = np.where(largest < minimum, len(A) + 1, A.argmax(axis=0) + 1)
-    return np.where(largest > 0, number, 0)
-
-
 def transition_codes(before, after):
     """
-    One number for each pair of classes (N,), up to 99 each: a hundred times the one before and the one after.
+    One number for each pair of classes (N,), up to 99 each: a hundred times the one before plus the one after.
 
     0 where either is 0.
     """
-    return np.where((before > 0) & (after > 0), 100 * before + after, 0)
+    return np.where((before > 0) & (after > 0), 100 * before.astype(np.int64) + after, 0)
 
 
 def transition_counts(codes, classes):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subpixel.algorithms.multitemporal.change import (date_of_change, dominant, follow, index, transition_codes,
+from subpixel.algorithms.multitemporal.change import (date_of_change, follow, index, transition_codes,
                                                       transition_counts)
 
 NO = np.nan
@@ -72,14 +72,8 @@ def test_the_date_of_change_is_that_to_which_the_largest_step_leads():
     assert date_of_change(np.zeros((2, 1)), 0.0).tolist() == [1]
 
 
-def test_the_dominant_endmember_has_the_largest_fraction():
-    A = np.array([[0.6, 0.2, 0.5, 0, NO, 0.4], [0.3, 0.7, 0.5, 0, NO, 0.3], [0.1, 0.1, 0, 0, NO, 0.3]])
-    assert dominant(A).tolist() == [1, 2, 1, 0, 0, 1]
-    assert dominant(A, 0.5).tolist() == [1, 2, 1, 0, 0, 4]
-
-
 def test_transitions_are_pairs_of_classes():
-    before, after = np.array([1, 1, 2, 3, 0, 3, 12]), np.array([1, 2, 1, 3, 2, 0, 3])
+    before, after = (np.array(classes, dtype=np.uint8) for classes in ([1, 1, 2, 3, 0, 3, 12], [1, 2, 1, 3, 2, 0, 3]))
     codes = transition_codes(before, after)
     assert codes.tolist() == [101, 102, 201, 303, 0, 0, 1203]
     counts = transition_counts(codes, 12)
