@@ -13,7 +13,6 @@ from qgis.core import (Qgis, QgsProcessingOutputMultipleLayers, QgsProcessingOut
 from ..engine import declare
 from .words import tr
 
-UI = __package__.rpartition(".")[0] + ".ui"
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".bsq", ".bil", ".bip", ".dat", ".jp2", ".nc", ".kea")   # in a folder
 GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
@@ -75,7 +74,7 @@ def _make(parameter, name, label, optional):
         return QgsProcessingParameterBoolean(name, label, default, optional)
     if isinstance(parameter, declare.DatesInput):
         made = QgsProcessingParameterString(name, label, default, False, optional)
-        made.setMetadata({"widget_wrapper": {"class": f"{UI}.dates.DatesWidget", "rasters": parameter.rasters}})
+        made.setMetadata({"widget_wrapper": {"class": f"{__package__}.widgets.DatesWidget", "rasters": parameter.rasters}})
         return made
     if isinstance(parameter, declare.Text):
         return QgsProcessingParameterString(name, label, default, False, optional)

@@ -1,4 +1,4 @@
-"""The line for dates in a tool's dialog, which shows the dates that the chosen images have."""
+"""Widgets of the tools' dialogs beyond QGIS's own. They need QGIS's window, so parameters name them by their path."""
 
 import os
 
@@ -7,10 +7,10 @@ from qgis.core import QgsProcessingContext, QgsProcessingUtils, QgsProject, QgsR
 from qgis.gui import QgsGui
 from qgis.PyQt.QtWidgets import QLineEdit
 
-from ..engine.dates import written
-from ..processing_provider.parameters import files_of_folders
-from ..processing_provider.rasters import date_of
-from ..processing_provider.words import tr
+from ..engine import dates
+from .parameters import files_of_folders
+from .rasters import date_of
+from .words import tr
 
 MOST = 60   # images whose dates are looked up while somebody waits
 
@@ -65,5 +65,5 @@ def found(images):
         layer = QgsProcessingUtils.mapLayerFromString(str(image), context, False) or (
             QgsRasterLayer(str(image), os.path.basename(str(image))) if os.path.isfile(str(image)) else None)
         date = date_of(layer)[0] if isinstance(layer, QgsRasterLayer) and layer.isValid() else None
-        words.append(written(date) if date else "?")
+        words.append(dates.written(date) if date else "?")
     return tr("From the images: {dates}").format(dates=", ".join(words)) if words else ""

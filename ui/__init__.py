@@ -1,1 +1,0 @@
-"""What QGIS's dialogs need beyond its own widgets."""
