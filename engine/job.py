@@ -93,8 +93,10 @@ class Job:
             except UserError as error:
                 if error.sentence.template != NO_INFORMATION:
                     raise
-                scene = None
-            if scene is None or is_empty(scene):
+                self.warn("Left out {path}: each of its bands is nodata or one constant value throughout.",
+                          path=image["path"])
+                continue
+            if is_empty(scene):
                 self.warn("Left out {path}: none of its pixels is valid.", path=image["path"])
                 continue
             if parameter.spectral and scene.count < 2:

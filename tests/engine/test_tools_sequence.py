@@ -1,0 +1,179 @@
+"""Sequences through the engine, by the tool that unmixes date by date: what is read, what is written, what is said."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from toolruns import TRANSFORM, raster, read, run_tool, spectra
+
+import subpixel.engine.raster as engine_raster
+from subpixel.engine.sentences import UserError
+
+DATES = ("2020-03-01", "2020-05-15", "2020-09-30")
+ROWS, COLS, BANDS, P = 12, 15, 20, 3
+WAVES = np.linspace(450, 2400, BANDS)
+NODATA = -9999.0
+
+
+def endmembers(number=0):
+    """Spectra (BANDS, P), brighter from date to date, and one of them with a shape that drifts."""
+    x = np.linspace(0, 1, BANDS)
+    return np.stack([0.1 * np.exp(-3 * x) + 0.02, 0.05 + 0.4 / (1 + np.exp(-30 * (x - 0.3 - 0.02 * number))),
+                     0.2 + 0.4 * x], axis=1) * (1 + 0.05 * number)
+
+
+def truth():
+    """Abundances (3 dates, P, ROWS, COLS) with a pure pixel of each material; a patch becomes the third one."""
+    A = np.random.default_rng(1).dirichlet(np.ones(P), (ROWS, COLS)).transpose(2, 0, 1)
+    A = np.stack([A] * len(DATES))
+    A[2, :, 3:6, 4:8] = np.array([0.1, 0.1, 0.8])[:, None, None]
+    for number, (row, col) in enumerate(((8, 2), (9, 9), (10, 13))):
+        A[:, :, row, col] = np.eye(P)[number]
+    return A
+
+
+def images(folder, noise=0.0, drift=True, masked=True, seed=3):
+    """The sequence as the job holds it: a pixel masked at the second date, one at every date."""
+    rng, given = np.random.default_rng(seed), []
+    for number, (date, A) in enumerate(zip(DATES, truth())):
+        cube = np.einsum("lp,prc->lrc", endmembers(number * drift), A) + rng.normal(0, noise, (BANDS, ROWS, COLS))
+        if masked:
+            cube[:, 0, 0] = NODATA
+            cube[:, 5, 6] = NODATA if number == 1 else cube[:, 5, 6]
+        path = raster(folder / f"image_{date}.tif", cube, wavelengths=WAVES)
+        given.append({"path": str(path), "crs": None})
+    return given
+
+
+def unmix(folder, given, **values):
+    """Run the tool: abundances (T, P, ROWS, COLS) with NaN for nodata, the result, and all that was said."""
+    outputs = {name: folder / name.lower() for name in ("ABUNDANCES", "CHANGE", "DATEDENDMEMBERS", "REPORT")}
+    result, said = run_tool("fclssequence", {"IMAGES": given, "COUNT": P, **values}, **outputs)
+    A = np.stack([read(outputs["ABUNDANCES"] / answer["file"]) for answer in result["folders"]["ABUNDANCES"]])
+    return np.where(A == NODATA, np.nan, A), result, said
+
+
+def matched(A):
+    """The order of the true endmembers that the found ones are in."""
+    errors = np.nanmean(np.abs(truth()[:, :, None] - A[:, None]), axis=(0, 3, 4))
+    assert sorted(errors.argmin(axis=1)) == list(range(P))
+    return errors.argmin(axis=1)
+
+
+def test_abundances_of_every_date_are_recovered_though_spectra_drift(tmp_path):
+    A, result, _ = unmix(tmp_path, images(tmp_path, noise=1e-4))
+    A = A[:, matched(A)]
+    assert np.nanmax(np.abs(A - truth())) < 0.02
+    assert np.nanmax(np.abs(np.nansum(A, axis=1)[~np.isnan(A[:, 0])] - 1)) < 1e-4
+    assert result["numbers"]["RMSE"] < 3e-4
+
+
+def test_given_endmembers_are_used_at_every_date(tmp_path):
+    given = spectra(endmembers(), ["water", "tree", "soil"], WAVES)
+    A, result, _ = unmix(tmp_path, images(tmp_path, drift=False), ENDMEMBERS=given)
+    assert np.nanmax(np.abs(A - truth())) < 1e-3
+    assert [look["names"] for look in result["folders"]["ABUNDANCES"]] == [["water", "tree", "soil"]] * 3
+    found = result["spectra"]["DATEDENDMEMBERS"]["features"]
+    assert len(found) == 9 and found[4]["attributes"] == {"endmember": "tree", "date": DATES[1]}
+    assert found[4]["profile"]["y"] == pytest.approx(endmembers()[:, 1], abs=1e-6)
+
+
+def test_a_masked_pixel_stays_nodata_at_its_date_only(tmp_path):
+    A, _, _ = unmix(tmp_path, images(tmp_path))
+    missing = np.isnan(A).all(axis=1)
+    assert (missing == np.isnan(A).any(axis=1)).all()
+    assert [np.argwhere(each).tolist() for each in missing] == [[[0, 0]], [[0, 0], [5, 6]], [[0, 0]]]
+
+
+def test_change_is_the_last_date_less_the_first(tmp_path):
+    A, result, _ = unmix(tmp_path, images(tmp_path))
+    change = read(tmp_path / "change")
+    assert (change[:, 0, 0] == NODATA).all()
+    change[:, 0, 0] = np.nan
+    assert np.allclose(change, A[2] - A[0], atol=1e-6, equal_nan=True)
+    look = result["rasters"]["CHANGE"]
+    assert look["range"] == [-1, 1] and look["band"] == 1 + int(matched(A)[2]), "the material that changes most"
+
+
+def test_rasters_are_named_dated_and_on_the_grid(tmp_path):
+    _, result, said = unmix(tmp_path, images(tmp_path))
+    looks = result["folders"]["ABUNDANCES"]
+    assert [look["file"] for look in looks] == [f"{date}.tif" for date in DATES]
+    assert [look["time"] for look in looks] == [
+        ["2020-03-01T00:00:00", "2020-05-15T00:00:00"], ["2020-05-15T00:00:00", "2020-09-30T00:00:00"],
+        ["2020-09-30T00:00:00", "2021-02-15T00:00:00"]]
+    assert sorted(path.name for path in (tmp_path / "abundances").iterdir()) == [f"{date}.tif" for date in DATES]
+    for date in DATES:
+        with rasterio.open(tmp_path / "abundances" / f"{date}.tif") as file:
+            assert file.transform == TRANSFORM and file.crs.to_epsg() == 32633 and file.nodata == NODATA
+            assert file.descriptions == ("endmember 1", "endmember 2", "endmember 3")
+            assert file.tags()["ACQUISITION_DATE"] == date
+            paths = json.loads(file.tags()["SUBPIXEL_PARAMETERS"])["IMAGES"]
+            assert [path.rsplit("/", 1)[-1] for path in paths] == [f"image_{date}.tif" for date in DATES]
+    assert f"{DATES[0]}: image_{DATES[0]}.tif (date from its name)" in said
+    assert any(words.startswith(f"{DATES[2]}: endmember 1 ") for words in said)
+
+
+def test_the_report_shows_every_date(tmp_path):
+    unmix(tmp_path, images(tmp_path))
+    words = (tmp_path / "report").read_text(encoding="utf-8")
+    assert all(date in words for date in DATES) and "Mean fractions over time" in words
+    assert words.count("<figure>") == 3 and "image_2020-03-01.tif" in words
+
+
+def test_given_dates_name_the_files(tmp_path):
+    _, result, said = unmix(tmp_path, images(tmp_path), DATES="2001-01-01, 2001-01-01T10:30; 2002-07-01")
+    looks = result["folders"]["ABUNDANCES"]
+    assert [look["file"] for look in looks] == ["2001-01-01.tif", "2001-01-01T1030.tif", "2002-07-01.tif"]
+    assert looks[1]["time"][0] == "2001-01-01T10:30:00"
+    assert any("(date from the parameter Dates)" in words for words in said)
+
+
+@pytest.mark.parametrize("options", [{}, {"ENDMEMBERS": spectra(endmembers(), x=WAVES)}])
+def test_small_blocks_give_what_large_ones_do(options, tmp_path, monkeypatch):
+    given = images(tmp_path, noise=1e-3)
+    whole, result, _ = unmix(tmp_path, given, **options)
+    monkeypatch.setattr(engine_raster, "BLOCK_VALUES", 300)
+    parts, again, _ = unmix(tmp_path, given, **options)
+    assert np.allclose(whole, parts, atol=1e-5, equal_nan=True)
+    assert again["numbers"]["RMSE"] == pytest.approx(result["numbers"]["RMSE"], rel=1e-6)
+
+
+def test_pixels_that_are_not_valid_influence_nothing(tmp_path):
+    given = images(tmp_path)
+    first, result, _ = unmix(tmp_path, given)
+    with rasterio.open(given[1]["path"], "r+") as file:
+        cube = file.read()
+        cube[:, 5, 6] = 1e30
+        cube[7, 5, 6] = np.nan    # one band is enough
+        file.write(cube)
+    second, again, _ = unmix(tmp_path, given)
+    assert (np.nan_to_num(first) == np.nan_to_num(second)).all() and result["numbers"] == again["numbers"]
+
+
+def test_a_clouded_image_is_skipped_and_the_others_unmixed(tmp_path):
+    given = images(tmp_path)
+    cloud = raster(tmp_path / "image_2020-06-20.tif", np.full((BANDS, ROWS, COLS), NODATA), wavelengths=WAVES)
+    A, result, said = unmix(tmp_path, [*given[:2], {"path": str(cloud), "crs": None}, given[2]])
+    assert len(A) == 3 and any("2020-06-20.tif: each of its bands is nodata or" in words for words in said)
+    assert result["folders"]["ABUNDANCES"][1]["time"][1] == "2020-09-30T00:00:00"
+
+
+def test_a_band_that_is_bad_at_one_date_is_used_at_none(tmp_path):
+    given = images(tmp_path)
+    with rasterio.open(given[2]["path"], "r+") as file:
+        file.write(np.full((ROWS, COLS), NODATA, dtype=np.float32), 4)
+    _, result, said = unmix(tmp_path, given)
+    assert "Left out 1 bands without information (nodata or one constant value throughout): 4." in said
+    profile = result["spectra"]["DATEDENDMEMBERS"]["features"][0]["profile"]
+    assert len(profile["x"]) == BANDS - 1 and WAVES[3] not in profile["x"]
+
+
+def test_nothing_is_written_where_the_images_do_not_fit(tmp_path):
+    given = images(tmp_path)
+    shifted = raster(tmp_path / "image_2021-01-01.tif", np.random.default_rng(0).random((BANDS, ROWS + 1, COLS)),
+                     wavelengths=WAVES)
+    with pytest.raises(UserError, match="not on one grid: 15 x 12 and 15 x 13 pixels"):
+        unmix(tmp_path / "results", [*given, {"path": str(shifted), "crs": None}])
+    assert not (tmp_path / "results").exists()
