@@ -71,9 +71,8 @@ class AbundanceProfile(Tool):
         if uncertainty:
             errors = np.where(fractions.pixels[:, None] > 0, taken(uncertainty, groups, job).mean, np.nan)
         kept = self._with_values(job, fractions)
-        profiles = [Profile(groups[number].name, fractions.pixels[:, number], fractions.mean[:, :, number].T,
-                            None if errors is None else errors[:, :, number].T,
-                            fractions.spread[:, :, number].T) for number in kept]
+        profiles = [Profile(groups[g].name, fractions.pixels[:, g], fractions.mean[:, :, g],
+                            None if errors is None else errors[:, :, g], fractions.spread[:, :, g]) for g in kept]
         job.give_table(self.profiles, table(profiles, sequence.names, names))
         self._report(job, profiles, sequence, names)
 
