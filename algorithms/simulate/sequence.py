@@ -100,7 +100,10 @@ def ds2(spectra, material, rows, cols, rng, T=15, snr_db=30.0, contrast=3.0, per
     P = int(np.max(material)) + 1
     A = drifting_abundances(P, T, rows, cols, rng, contrast, persistence)
     A = with_abrupt_changes(A, rows, cols, rng, dates=range(1, T), patches=1)
-    M = np.stack([bundles(np.asarray(spectra, dtype=np.float32), material, rows * cols, rng) for _ in range(T)])
+    spectra = np.asarray(spectra, dtype=np.float32)
+    M = np.empty((T, P, len(spectra), rows * cols), dtype=np.float32)
+    for M_t in M:
+        M_t[:] = bundles(spectra, material, rows * cols, rng)
     return _observed(M, A, snr_db, rng)
 
 
@@ -110,7 +113,9 @@ def _check_dates(T):
 
 
 def _observed(M, A, snr_db, rng):
-    Y = np.stack([add_noise(mixtures(M_t, A_t), snr_db, rng) for M_t, A_t in zip(M, A)]).astype(np.float32)
+    Y = np.empty((len(M), *M.shape[2:]), dtype=np.float32)
+    for Y_t, M_t, A_t in zip(Y, M, A):
+        Y_t[:] = add_noise(mixtures(M_t, A_t), snr_db, rng)
     return SimulatedSequence(Y, A, M)
 
 

@@ -1,14 +1,19 @@
 """Changes of abundances and simulated sequences, from files to files, on cases made by hand."""
 
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
-from toolruns import TRANSFORM, raster, read, run_tool
+from toolruns import TRANSFORM, raster, read, run_tool, spectra
 
+from subpixel.engine import memory
 from subpixel.engine import raster as engine_raster
 from subpixel.engine.palette import colours
 from subpixel.engine.sentences import UserError
+from subpixel.engine.spectra import from_features
+from subpixel.engine.wavelengths import read_wavelengths
 
 NAMES = ["water", "tree", "soil"]
 DATES = ["2020-03-01", "2020-05-15", "2020-09-30"]
@@ -184,3 +189,92 @@ def test_an_image_instead_of_abundances_is_a_sentence(tmp_path):
     paths = [raster(tmp_path / f"a_{date}.tif", np.ones((100, 2, 2))) for date in DATES]
     with pytest.raises(UserError, match="100 classes, and a from-to map holds at most 99"):
         run_tool("abundancechange", {"IMAGES": images(paths)}, CHANGE=tmp_path / "c.tif")
+
+
+# simulated sequences
+
+X = np.linspace(450, 2400, 30)
+M = np.stack([0.5 + 0.4 * np.cos(k * np.pi * np.linspace(0, 1, 30)) for k in range(5)], axis=1)
+LIBRARY = spectra(M, ["flat", "fall", "bowl", "wave", "ripple"], X)
+BRIGHT = np.tile([0.9, 1.0, 1.1, 1.2], 4)
+BUNDLES = replace(spectra(np.repeat(M[:, :4], 4, axis=1) * BRIGHT, None, X),
+                  attributes=[{"class": name} for name in ["soil"] * 4 + ["tree"] * 4 + ["road"] * 4 + [None] * 4])
+SMALL = {"ENDMEMBERS": LIBRARY, "MINANGLE": 5, "ROWS": 18, "COLUMNS": 20}
+SMALL2 = {"CASE": "ds2", "ENDMEMBERS": BUNDLES, "MATERIALFIELD": "class", "ROWS": 12, "COLUMNS": 14}
+
+
+def simulated(folder, **values):
+    """Images (T, L, N), abundances (T, P, N), the names of their files, and the result."""
+    result, _ = run_tool("simulatesequence", {**SMALL, **values}, IMAGES=folder / "images",
+                         ABUNDANCES=folder / "abundances", TRUEVARIABILITY=folder / "true", TRUEENDMEMBERS="wanted")
+    files = sorted((folder / "images").iterdir())
+    assert [file.name for file in files] == [look["file"] for look in result["folders"]["IMAGES"]]
+    stacks = [np.stack([read(folder / kind / file.name) for file in files]) for kind in ("images", "abundances")]
+    return (*(stack.reshape(*stack.shape[:2], -1) for stack in stacks), files, result)
+
+
+@pytest.mark.parametrize(("values", "T", "P"), [({}, 6, 3), (SMALL2, 15, 3), ({"DATECOUNT": 2, "COUNT": 4}, 2, 4),
+                                                ({**SMALL2, "COUNT": 2, "DATECOUNT": 3}, 3, 2)])
+def test_a_sequence_has_its_dates_and_its_truth(values, T, P, tmp_path):
+    Y, A, files, result = simulated(tmp_path, **values)
+    assert Y.shape[:2] == (T, 30) and A.shape[:2] == (T, P) and Y.shape[2] == A.shape[2]
+    assert A.min() >= 0
+    np.testing.assert_allclose(A.sum(axis=1), 1, atol=1e-6)
+    assert [file.stem for file in files][:2] == ["2020-01-01", "2020-01-31"]
+    truth = from_features(result["spectra"]["TRUEENDMEMBERS"]["features"])
+    with rasterio.open(tmp_path / "abundances" / files[0].name) as file:
+        assert list(file.descriptions) == truth.names and file.tags()["ACQUISITION_DATE"] == "2020-01-01"
+    with rasterio.open(files[0]) as file:
+        np.testing.assert_allclose(read_wavelengths(file)[0], X)
+    # spectra vary about the true ones, so the images lie near the mixtures of these
+    for Y_t, A_t in zip(Y[:2], A):
+        assert np.linalg.norm(Y_t - truth.M @ A_t) < 0.2 * np.linalg.norm(Y_t)
+
+
+def test_the_true_variability_grows_from_date_to_date_in_ds1(tmp_path):
+    *_, files, result = simulated(tmp_path, SNR=200)
+    mean = [read(tmp_path / "true" / file.name).mean() for file in files]
+    assert 0.04 < mean[0] < 0.12 and mean == sorted(mean) and mean[-1] > 1.3 * mean[0]
+    looks = result["folders"]["TRUEVARIABILITY"]
+    assert len({tuple(look["range"]) for look in looks}) == 1 and 0.2 < looks[0]["range"][1] < 0.6
+
+
+def test_dates_start_and_follow_as_asked(tmp_path):
+    files, result = simulated(tmp_path, START="2019-12-30T10:30", INTERVAL=1, DATECOUNT=3)[2:]
+    assert [file.stem for file in files] == ["2019-12-30T1030", "2019-12-31T1030", "2020-01-01T1030"]
+    assert [look["time"][0] for look in result["folders"]["IMAGES"]][2] == "2020-01-01T10:30:00"
+
+
+def test_the_same_seed_gives_the_same_sequence_and_another_does_not(tmp_path):
+    first, again, other = (simulated(tmp_path / str(number), SEED=seed, DATECOUNT=3)[0]
+                           for number, seed in enumerate((5, 5, 6)))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_what_was_simulated_is_what_changes(tmp_path):
+    """The true abundances of DS1 change in patches at every date but the first and the last, and only there."""
+    _, A, files, _ = simulated(tmp_path)
+    result, _ = run_tool("abundancechange", {"IMAGES": images(tmp_path / "abundances" / file.name for file in files)},
+                         CHANGE=tmp_path / "c.tif", DATEOFCHANGE=tmp_path / "d.tif", INDEX=tmp_path / "i.tif")
+    dates, index = read(tmp_path / "d.tif"), read(tmp_path / "i.tif").reshape(5, -1)
+    assert set(np.unique(dates)) <= {1, 2, 3, 4, 5} and 0 < (dates > 1).mean() < 0.5
+    np.testing.assert_allclose(index, np.abs(np.diff(A, axis=0)).sum(axis=1) / 2, atol=1e-6)
+    assert index[-1].max() == 0 and index[:-1].max(axis=1).min() > 0.25
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"START": "soon"}, "soon in First date is no date. Write it as"),
+    ({"START": "2199-01-01", "INTERVAL": 360}, "end after the year 2199"),
+    ({"COUNT": 1}, "number of endmembers is 1"), ({"DATECOUNT": 1}, "must be at least 2"),
+    ({"MINANGLE": 80}, "differ by at least 80 degrees"), ({"CASE": "ds3"}, "must be one of: ds1, ds2"),
+    ({"CASE": "ds2"}, "no field material"), ({**SMALL2, "COUNT": 5}, "and 5 are needed")])
+def test_what_cannot_be_simulated_is_a_sentence(values, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        simulated(tmp_path, **values)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sequence_too_large_says_what_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10 ** 8)
+    with pytest.raises(UserError, match="needs .* GB of memory and 0.1 GB are free. Make the images smaller or fewer"):
+        simulated(tmp_path, ROWS=2000, COLUMNS=2000)
