@@ -75,6 +75,20 @@ class Report:
         self.heading(caption)
         self.plot(figure)
 
+    def spectra_by_date(self, spectra, dates, M, caption="Endmembers of every date"):
+        """The spectra `M` (T, L, P) of every date, each endmember in its colour, paler the older."""
+        figure = go.Figure()
+        for number, (name, colour) in enumerate(zip(spectra.names, colours(spectra.names))):
+            for t, (date, M_t) in enumerate(zip(dates, M)):
+                x, y = broken(spectra.x, M_t[:, number])
+                figure.add_scatter(x=x, y=y, name=name, mode="lines", line=dict(color=colour), legendgroup=name,
+                                   opacity=0.25 + 0.75 * (t + 1) / len(dates), hovertext=f"{name}, {date}",
+                                   showlegend=t == len(dates) - 1)
+        figure.update_layout(xaxis_title="Wavelength (nm)" if spectra.wavelengths else "Band",
+                             yaxis_title="Value (raster's units)")
+        self.heading(caption)
+        self.plot(figure)
+
     def bands(self, spectra, percentiles, caption):
         """
         Each spectrum dashed in its colour, with the (low, middle, high) `percentiles` (3, L) around it, or None.

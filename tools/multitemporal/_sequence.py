@@ -36,7 +36,7 @@ UNCERTAINTY = FolderOutput("UNCERTAINTY", "Uncertainty of the abundances", style
 
 
 DATED_ENDMEMBERS = SpectraOutput("DATEDENDMEMBERS", "Endmembers by date", help="Layer with the spectra of every date, "
-                                 "named after endmember and date, which are fields too (endmember, date).")
+                                 "named after date and endmember, which are fields too (endmember, date).")
 
 
 @dataclass
@@ -116,6 +116,17 @@ class SequenceTool(Tool):
         M = reference(Y, job.value(self.count), np.random.default_rng(job.value(self.seed)), valid)
         return of_scene(sequence.grid, M, _shared.numbered(M.shape[1]), ["VCA on all dates"] * M.shape[1])
 
+    def by_date(self, job, sequence, spectra, M):
+        """An `unmix` by FCLS with the endmembers `M` (T, L, P) of each date, which are given out and reported."""
+        from ...algorithms.multitemporal.fclssequence import abundances
+        self.M = M
+        job.give_spectra(DATED_ENDMEMBERS, dated_spectra(sequence, M, spectra))
+
+        def unmix(Y, valid, positions):
+            A = abundances(Y, M, valid)
+            return Block(A, residual(Y, A, M))
+        return unmix
+
     def learning_pixels(self, job, sequence):
         """Pixels of all dates to learn from, `(Y (T, L, N), valid (T, N))`: all, or evenly spread over large images."""
         if not hasattr(self, "_learning"):
@@ -192,8 +203,11 @@ class SequenceTool(Tool):
         job.give_report(self.report, report)
 
     def add_to_report(self, job, report, sequence, spectra, figures):
-        """What a method's report has beside the fractions: by default the reference spectra."""
-        report.spectra(spectra, "Reference endmembers")
+        """What a method's report has beside the fractions: the endmembers of every date, or else the reference."""
+        if hasattr(self, "M"):
+            report.spectra_by_date(spectra, sequence.names, self.M)
+        else:
+            report.spectra(spectra, "Reference endmembers")
 
 
 class Figures:
@@ -251,6 +265,15 @@ def add_pictures(job, report, folder, sequence, names):
                        sequence.names[number], WIDTH)
 
 
+def settled(job, found, iterations):
+    """Say how an iteration ended, `found` being a `SequenceUnmixing`, and warn where it had not settled."""
+    if found.converged:
+        job.say("Settled after {done} iterations.", done=len(found.costs))
+    else:
+        job.warn("It has not settled after {done} iterations: the result may still change. Allow more (ITERATIONS).",
+                 done=len(found.costs))
+
+
 def whole(scene_order, result):
     """
     An `unmix` of a method that has gone through all pixels at once.
@@ -294,7 +317,7 @@ def dated_spectra(sequence, M, spectra):
     import numpy as np
 
     from ...engine.spectra import of_scene
-    names = [f"{name} {date}" for date in sequence.names for name in spectra.names]
+    names = [f"{date} {name}" for date in sequence.names for name in spectra.names]
     made = of_scene(sequence.grid, np.concatenate(list(M), axis=1), names,
                     [f"{len(M)} dates, from {sequence.names[0]} to {sequence.names[-1]}"] * len(names))
     return replace(made, attributes=[{"endmember": name, "date": date} for date in sequence.names

@@ -35,15 +35,13 @@ class SequenceByFcls(_sequence.SequenceTool):
         job.passes(2)   # the images one by one, and all together
         if job.spectra(self.endmembers) is not None:
             spectra = self.reference(job, sequence)
-            self._M = np.stack([spectra.M] * sequence.T)
-        else:
-            self._M = self._by_date(job, sequence)
-            P = self._M.shape[2]
-            spectra = of_scene(sequence.grid, self._M.mean(axis=0), _shared.numbered(P), ["mean of all dates"] * P)
-        job.give_spectra(self.dated_endmembers, _sequence.dated_spectra(sequence, self._M, spectra))
-        return spectra, self._unmix
+            return spectra, self.by_date(job, sequence, spectra, np.stack([spectra.M] * sequence.T))
+        M = self._endmembers(job, sequence)
+        spectra = of_scene(sequence.grid, M.mean(axis=0), _shared.numbered(M.shape[2]),
+                           ["mean of all dates"] * M.shape[2])
+        return spectra, self.by_date(job, sequence, spectra, M)
 
-    def _by_date(self, job, sequence):
+    def _endmembers(self, job, sequence):
         """Endmembers (T, L, P) of every date by VCA, in one order."""
         import numpy as np
 
@@ -55,11 +53,3 @@ class SequenceByFcls(_sequence.SequenceTool):
             found.append(vca(scene.pixels(), job.value(self.count), rng, restarts=job.value(self.restarts)).E)
             job.progress(done, sequence.T)
         return np.stack([M[:, order] for M, order in zip(found, aligned(found))])
-
-    def _unmix(self, Y, valid, positions):
-        from ...algorithms.multitemporal.fclssequence import abundances
-        A = abundances(Y, self._M, valid)
-        return _sequence.Block(A, _sequence.residual(Y, A, self._M))
-
-    def add_to_report(self, job, report, sequence, spectra, figures):
-        report.spectra(_sequence.dated_spectra(sequence, self._M, spectra), "Endmembers of every date")
