@@ -73,9 +73,10 @@ class SimulateSequence(Tool):
                           "units. No pixel is nodata.")
     layers = LayersOutput("IMAGELAYERS", "Simulated images as layers", folder="IMAGES", help="The rasters of the "
                           "folder as a list, for the next step of a model.")
-    abundances = FolderOutput("ABUNDANCES", "True abundances", style=Style.FRACTIONS, dated=True, help="Folder with a "
-                              "raster per date, named after it, with a band per endmember, named after it: its true "
-                              "fraction, 0 to 1.")
+    # a model makes no optional folder of which only the list of layers is used
+    abundances = FolderOutput("ABUNDANCES", "True abundances", style=Style.FRACTIONS, dated=True, optional=False,
+                              help="Folder with a raster per date, named after it, with a band per endmember, named "
+                              "after it: its true fraction, 0 to 1.")
     abundance_layers = LayersOutput("ABUNDANCELAYERS", "True abundances as layers", folder="ABUNDANCES", help="The "
                                     "rasters of that folder as a list, for the next step of a model.")
     endmembers = SpectraOutput("TRUEENDMEMBERS", "True endmembers", help="Layer with the reference spectra, named as "
