@@ -10,7 +10,7 @@ from ..engine import declare
 from ..engine.sentences import UserError
 from . import engine_process, engine_python, styles, vectors
 from .features import located_features, spectra_features
-from .parameters import Reader, definition, destination, files_of_folders
+from .parameters import Reader, definition, destination, files_of_folders, no_raster
 from .rasters import RasterSource
 from .staging import Staging
 from .words import spoken, tr
@@ -112,8 +112,13 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return super().validateInputCrs(self._with_files(parameters), context)
 
     def checkParameterValues(self, parameters, context):
-        parameters = self._with_files(parameters)
+        folders, parameters = parameters, self._with_files(parameters)
         for parameter in self._tool.parameters():
+            if isinstance(parameter, declare.RastersInput) and isinstance(parameters.get(parameter.name), list):
+                problem = self._rasters_complaint(parameter, folders[parameter.name], parameters[parameter.name],
+                                                  context)
+                if problem:
+                    return False, problem
             given = spelled_out(parameter, parameters.get(parameter.name))
             if given is not None:  # QGIS's own sentence would give no way out
                 try:
@@ -142,6 +147,16 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 values[parameter.name] = reader.plain(parameter)
         problem = declare.complaint(self._tool, values, facts)
         return (False, spoken(problem.template, problem.arguments)) if problem else (True, "")
+
+    @staticmethod
+    def _rasters_complaint(parameter, given, files, context):
+        """What is wrong with the rasters of a parameter of several, of whose sentence QGIS's own would name none."""
+        if not files and given:
+            return tr("{label}: {value} holds no rasters. Choose raster layers or files, or the folder that holds "
+                      "them.").format(label=tr(parameter.label), value=given)
+        wrong = no_raster(files, context)
+        return wrong and tr("{label}: {value} cannot be read as a raster. Choose a raster layer or file.").format(
+            label=tr(parameter.label), value=wrong)
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """Layers live in QGIS's main thread, so they are taken apart here."""

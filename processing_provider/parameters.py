@@ -8,7 +8,7 @@ from qgis.core import (Qgis, QgsProcessingOutputMultipleLayers, QgsProcessingOut
                        QgsProcessingParameterFolderDestination, QgsProcessingParameterMultipleLayers,
                        QgsProcessingParameterNumber, QgsProcessingParameterRasterDestination,
                        QgsProcessingParameterRasterLayer, QgsProcessingParameterString,
-                       QgsProcessingParameterVectorDestination, QgsProperty)
+                       QgsProcessingParameterVectorDestination, QgsProcessingUtils, QgsProperty)
 
 from ..engine import declare
 from .words import tr
@@ -118,6 +118,14 @@ def files_of_folders(value):
         else:
             found.append(item)
     return found
+
+
+def no_raster(items, context):
+    """The first of several rasters, given as files or names of layers, that cannot be read as one, or None."""
+    def readable(item):
+        layer = QgsProcessingUtils.mapLayerFromString(item, context, True, QgsProcessingUtils.LayerHint.Raster)
+        return layer is not None and layer.isValid()
+    return next((item for item in items if isinstance(item, str) and not readable(item)), None)
 
 
 class Reader:

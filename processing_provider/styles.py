@@ -82,7 +82,8 @@ def style_raster(path, answer):
                 date.setTimeSpec(Qt.TimeSpec.UTC)
             temporal = layer.temporalProperties()
             temporal.setMode(Qgis.RasterTemporalMode.FixedTemporalRange)
-            temporal.setFixedTemporalRange(QgsDateTimeRange(begin, end, True, False))
+            # the file does not keep that the end is not included: at the next one's first moment both would be shown
+            temporal.setFixedTemporalRange(QgsDateTimeRange(begin, end.addSecs(-1)))
             temporal.setIsActive(True)
         layer.saveNamedStyle(str(path.with_suffix(".qml")))
         del layer
