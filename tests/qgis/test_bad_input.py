@@ -25,7 +25,31 @@ def bad(tmp_path_factory, examples):
     one = np.repeat(np.repeat(M[:, 1, None, None], fixtures.ROWS, axis=1), fixtures.COLS, axis=2)
     missing = M.copy()
     missing[3, 1] = np.nan
+    # sequences
+    first, second, third = examples["images"]
+    shift = (fixtures.GEOTRANSFORM[0] + 50, *fixtures.GEOTRANSFORM[1:])
+    cloud = np.full_like(cube, fixtures.NODATA)
+
+    def image(name, values=cube, **options):
+        return fixtures.raster(folder / name, values, **{"wavelengths": fixtures.WAVELENGTHS, **options})
+
+    sequences = {
+        "one image": [first], "fewer bands": [first, image("fewer_20200401.tif", cube[:39]), third],
+        "other wavelengths": [first, image("waves_20200401.tif", wavelengths=fixtures.WAVELENGTHS + 300)],
+        "equal dates": [first, image("twin_20200301.tif"), third], "unsorted": [first, third, second],
+        "no date": [first, image("undated.tif"), third],
+        "image of one band": [image("one_20200201.tif", cube[:1]), first],
+        "shifted": [first, image("shift_20200401.tif", geotransform=shift), third],
+        "smaller": [first, second, image("small_20210401.tif", cube[:, :20])],
+        "without CRS": [first, image("plain_20200401.tif", referenced=False)],
+        "no raster among them": [first, str(folder / "notes.tif")],
+        "absent among them": [first, str(folder / "no.tif")],
+        "clouds": [image("cloud_20200101.tif", cloud), image("cloud_20200201.tif", cloud)],
+        "one without clouds": [first, image("cloud_20200401.tif", cloud)],
+        "no folder": str(folder / "no folder"),
+    }
     return {
+        **sequences,
         **examples, "text": str(folder / "notes.tif"), "absent": str(folder / "absent.tif"),
         "one band": fixtures.raster(folder / "one.tif", cube[:1]),
         "two bands": fixtures.raster(folder / "two.tif", cube[:2], wavelengths=fixtures.WAVELENGTHS),
@@ -86,6 +110,37 @@ CASES = {
     "fusion, a table beside a sensor": ("fusepair", {"HSI": "hsi", "MSI": "msi", "SRFTABLE": "library.csv"},
                                         "Set SRF to table"),
     "fusion, tile too small": ("fusepair", {"HSI": "hsi", "MSI": "msi", "TILE": 20}, "is 20; it must be at least 96"),
+    "sequence, one image": ("fclssequence", {"IMAGES": "one image"}, "There are 1 images; a sequence needs at least"),
+    "sequence, unequal bands": ("fclssequence", {"IMAGES": "fewer bands"}, "has 40 bands and fewer_20200401"),
+    "sequence, one band": ("fclssequence", {"IMAGES": "image of one band"}, "one_20200201 has one band"),
+    "sequence, other wavelengths": ("fclssequence", {"IMAGES": "other wavelengths"}, "different wavelengths: band"),
+    "sequence, equal dates": ("fclssequence", {"IMAGES": "equal dates"}, "and twin_20200301.tif have the same date"),
+    "sequence, unsorted": ("fclssequence", {"IMAGES": "unsorted"}, "image_20200515.tif (2020-05-15) comes after"),
+    "sequence, no date": ("fclssequence", {"IMAGES": "no date"}, "undated.tif does not tell its date"),
+    "sequence, words for dates": ("fclssequence", {"IMAGES": "images", "DATES": "May, June, July"}, "May in Dates is"),
+    "sequence, two dates": ("fclssequence", {"IMAGES": "images", "DATES": "2020-01-01, 2020-02-01"},
+                            "There are 2 dates for 3 images"),
+    "sequence, unsorted dates": ("fclssequence", {"IMAGES": "images", "DATES": "2020-03-01, 2020-02-01, 2020-05-01"},
+                                 "The date 2020-02-01 comes after 2020-03-01"),
+    "sequence, equal given dates": ("fclssequence", {"IMAGES": "images", "DATES": "2020-03-01, 2020-03-01, 2020-05-01"},
+                                    "The date 2020-03-01 comes after 2020-03-01"),
+    "sequence, shifted": ("fclssequence", {"IMAGES": "shifted"}, "shift_20200401.tif are not on one grid: they lie"),
+    "sequence, other size": ("fclssequence", {"IMAGES": "smaller"}, "32 x 24 and 32 x 20 pixels. Bring one"),
+    "sequence, no CRS": ("fclssequence", {"IMAGES": "without CRS"}, "EPSG:32633 and no CRS"),
+    "sequence, no raster": ("fclssequence", {"IMAGES": "no raster among them"}, "notes.tif cannot be read as a raster"),
+    "sequence, absent": ("fclssequence", {"IMAGES": "absent among them"}, "no.tif cannot be read as a raster"),
+    "sequence, no folder": ("fclssequence", {"IMAGES": "no folder"}, "no folder cannot be read as a raster"),
+    "sequence, all clouded": ("fclssequence", {"IMAGES": "clouds"}, "There are 0 images with data"),
+    "sequence, one not clouded": ("fclssequence", {"IMAGES": "one without clouds"}, "There are 1 images with data"),
+    "sequence, COUNT above the bands": ("fclssequence", {"IMAGES": "images", "COUNT": 50}, "only 40 bands"),
+    "sequence, endmembers of other bands": ("fclssequence", {"IMAGES": "images", "ENDMEMBERS": "far"}, "3450-5400 nm"),
+    "profile, uncertainty of other bands": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "samples",
+                                                                 "UNCERTAINTY": "images"}, "has the bands water"),
+    "profile, one uncertainty": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "samples",
+                                                      "UNCERTAINTY": "one image"}, "There are 1 images"),
+    "profile, no such field": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "samples",
+                                                    "NAMEFIELD": "height"}, "no field height"),
+    "profile, no features": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "empty"}, "no features"),
     "band that does not exist": ("hysime", {"INPUT": "scene", "BANDS": [1, 99]}, "99"),
 }
 
@@ -94,7 +149,11 @@ CASES = {
 def test_is_a_sentence_and_leaves_nothing(case, bad, qgis_process, tmp_path):
     tool, values, words = CASES[case]
     values = {name: bad.get(value, value) if isinstance(value, str) else value for name, value in values.items()}
-    if tool not in ("hfc", "hysime", "nfindr", "vca"):
+    if tool == "abundanceprofile":
+        values["PROFILES"] = str(tmp_path / "profiles.gpkg")
+    elif tool == "fclssequence":
+        values["ABUNDANCES"] = str(tmp_path / "new folder" / "abundances")
+    elif tool not in ("hfc", "hysime", "nfindr", "vca"):
         values["ABUNDANCES"] = str(tmp_path / "new folder" / "abundances.tif")
     if tool == "fusepair":
         values["FUSED"] = str(tmp_path / "fused.tif")
