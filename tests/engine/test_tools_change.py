@@ -177,11 +177,12 @@ def test_other_endmembers_are_a_sentence(names, words, tmp_path):
         run_tool("abundancechange", {"IMAGES": images([*sequence(tmp_path), other])}, CHANGE=tmp_path / "c.tif")
 
 
-def test_pixels_never_known_twice_are_a_sentence(tmp_path):
-    A = np.full((2, 3, 2, 4), -9999.0)
+@pytest.mark.parametrize("gap", [-9999.0, 0.0])
+def test_pixels_never_known_twice_are_a_sentence(gap, tmp_path):
+    A = np.full((2, 3, 2, 4), gap)
     A[0, :, 0], A[1, :, 1] = 1 / 3, 1 / 3
     paths = [raster(tmp_path / f"a_{date}.tif", part, NAMES) for date, part in zip(DATES, A)]
-    with pytest.raises(UserError, match="No pixel is known at two dates"):
+    with pytest.raises(UserError, match="No pixel has a fraction above zero at two dates"):
         run_tool("abundancechange", {"IMAGES": images(paths)}, CHANGE=tmp_path / "c.tif")
 
 
