@@ -119,13 +119,17 @@ class SequenceTool(Tool):
     def by_date(self, job, sequence, spectra, M):
         """An `unmix` by FCLS with the endmembers `M` (T, L, P) of each date, which are given out and reported."""
         from ...algorithms.multitemporal.fclssequence import abundances
-        self.M = M
-        job.give_spectra(DATED_ENDMEMBERS, dated_spectra(sequence, M, spectra))
+        self.give_endmembers(job, sequence, spectra, M)
 
         def unmix(Y, valid, positions):
             A = abundances(Y, M, valid)
             return Block(A, residual(Y, A, M))
         return unmix
+
+    def give_endmembers(self, job, sequence, spectra, M):
+        """Give out, and report later, the endmembers `M` (T, L, P) of each date."""
+        self.M = M
+        job.give_spectra(DATED_ENDMEMBERS, dated_spectra(sequence, M, spectra))
 
     def learning_pixels(self, job, sequence):
         """Pixels of all dates to learn from, `(Y (T, L, N), valid (T, N))`: all, or evenly spread over large images."""

@@ -47,9 +47,14 @@ class SequenceByFcls(_sequence.SequenceTool):
 
         from ...algorithms.endmembers.vca import vca
         from ...algorithms.multitemporal.sequence import aligned
+        from ...engine.sentences import UserError
         rng = np.random.default_rng(job.value(self.seed))
         found = []
-        for done, scene in enumerate(sequence.scenes, 1):
-            found.append(vca(scene.pixels(), job.value(self.count), rng, restarts=job.value(self.restarts)).E)
+        for done, (scene, date) in enumerate(zip(sequence.scenes, sequence.names), 1):
+            try:
+                found.append(vca(scene.pixels(), job.value(self.count), rng, restarts=job.value(self.restarts)).E)
+            except ValueError as error:
+                raise UserError("The image of {date}: {problem} Or leave this image out.", date=date,
+                                problem=str(error)) from error
             job.progress(done, sequence.T)
         return np.stack([M[:, order] for M, order in zip(found, aligned(found))])
