@@ -170,6 +170,17 @@ def test_a_band_that_is_bad_at_one_date_is_used_at_none(tmp_path):
     assert len(profile["x"]) == BANDS - 1 and WAVES[3] not in profile["x"]
 
 
+def test_an_image_with_too_few_pixels_is_named(tmp_path):
+    given = images(tmp_path)
+    with rasterio.open(given[1]["path"], "r+") as file:
+        cube = file.read()
+        cube[:, np.arange(ROWS * COLS).reshape(ROWS, COLS) > 1] = NODATA
+        cube[:, 0, 0] = endmembers(1)[:, 0]
+        file.write(cube)
+    with pytest.raises(UserError, match="The image of 2020-05-15: 3 endmembers cannot be found among 2 pixels"):
+        unmix(tmp_path, given)
+
+
 def test_nothing_is_written_where_the_images_do_not_fit(tmp_path):
     given = images(tmp_path)
     shifted = raster(tmp_path / "image_2021-01-01.tif", np.random.default_rng(0).random((BANDS, ROWS + 1, COLS)),
