@@ -166,7 +166,8 @@ def _within(window, shapes):
         where = shape.within(window)
         if where.size:
             found.setdefault(number, []).append(where)
-    return [(number, np.unique(np.concatenate(where))) for number, where in found.items()]
+    return [(number, where[0] if len(where) == 1 else np.unique(np.concatenate(where)))
+            for number, where in found.items()]
 
 
 def take(scene, groups, every=False, limit=None, progress=None):
