@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import Feedback
 from osgeo import gdal
-from qgis.core import (Qgis, QgsApplication, QgsDateTimeRange, QgsProcessingContext, QgsProcessingException,
+from qgis.core import (Qgis, QgsApplication, QgsCoordinateReferenceSystem, QgsCoordinateTransform, QgsDateTimeRange,
+                       QgsFeature, QgsGeometry, QgsPointXY, QgsProcessingContext, QgsProcessingException,
                        QgsProcessingModelAlgorithm, QgsProcessingModelChildAlgorithm,
                        QgsProcessingModelChildParameterSource, QgsProcessingModelOutput, QgsProcessingModelParameter,
                        QgsProcessingParameterMultipleLayers, QgsProcessingUtils, QgsProject, QgsRasterLayer,
@@ -144,6 +145,7 @@ def test_the_layers_time_counts_before_metadata_and_name_and_given_dates_before_
 def test_a_layers_time_that_is_switched_off_does_not_count(run, images, tmp_path):
     paths = sorted(str(path) for path in images.glob("image*.tif"))
     layers = [stamped(path, "x", "2018-05-01T00:00:00", "2018-06-01T00:00:00", active=False) for path in paths]
+    layers[1] = stamped(paths[1], "without a beginning", "", "2018-06-01T00:00:00")
     assert unmix(run, layers, tmp_path / "out")[1] == FILES
 
 
@@ -305,6 +307,31 @@ def test_qgis_process_takes_a_folder(qgis_process, images, tmp_path):
     inside = A[:, 0] != -9999
     assert (~inside).sum(axis=(1, 2)).tolist() == [25, 28, 25]
     assert A.sum(axis=1)[inside] == pytest.approx(1, abs=1e-4)
+
+
+def test_polygons_of_another_crs_lie_where_they_should(run, examples, tmp_path):
+    """On a rotated grid, and with the corner of one on nodata."""
+    places = QgsVectorLayer("Polygon?crs=EPSG:4326&field=plot:string", "places", "memory")
+    to_map = QgsCoordinateTransform(QgsCoordinateReferenceSystem("EPSG:32633"),
+                                    QgsCoordinateReferenceSystem("EPSG:4326"), QgsProject.instance())
+    for name, (top, left, bottom, right) in {"field": (13, 11, 17, 19), "corner": (2, 2, 8, 8)}.items():
+        ring = [QgsPointXY(*fixtures.at(col - 0.5, row - 0.5)) for row, col in (
+            (top, left), (top, right), (bottom, right), (bottom, left))]
+        geometry = QgsGeometry.fromPolygonXY([[*ring, ring[0]]])
+        geometry.transform(to_map)
+        feature = QgsFeature(places.fields())
+        feature.setAttributes([name])
+        feature.setGeometry(geometry)
+        places.dataProvider().addFeature(feature)
+    run("abundanceprofile", {"IMAGES": examples["fractionimages"], "FEATURES": places, "NAMEFIELD": "plot",
+                             "PROFILES": str(tmp_path / "p.gpkg")})
+    found = {(feature["feature"], feature["date"], feature["endmember"]): feature
+             for feature in QgsVectorLayer(str(tmp_path / "p.gpkg"), "x").getFeatures()}
+    A = fixtures.moving_fractions()
+    for t, date in enumerate(fixtures.DATES):
+        assert (found["field", date, "soil"]["pixels"], found["corner", date, "soil"]["pixels"]) == (32, 36 - 9)
+        for p, name in enumerate(fixtures.NAMES):
+            assert found["field", date, name]["fraction"] == pytest.approx(A[t, p, 13:17, 11:19].mean(), abs=1e-6)
 
 
 def test_profiles_have_typed_fields_though_nothing_is_known_of_errors(run, examples, tmp_path):
