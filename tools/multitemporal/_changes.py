@@ -112,7 +112,7 @@ def add_to_report(report, sequence, classes, found, transitions, thumbnails, thr
     report.history(sequence.names, dict(zip(endmembers, means.T)), "Mean fraction")
     report.heading("First and last date")
     for picture, date in zip(thumbnails.composites(endmembers), (sequence.names[0], sequence.names[-1])):
-        report.picture(picture, f"{date}: all fractions, each endmember in its colour")
+        report.picture(picture, f"{date}: all fractions, each endmember in its colour", width=450)
     report.heading("From what into what")
     add_matrix(report, found["transitions"], classes)
     numbers, names, colours = fromto_classes(found["transitions"], classes)
