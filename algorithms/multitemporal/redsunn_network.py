@@ -7,10 +7,13 @@ import numpy as np
 import torch
 from torch.nn.functional import linear
 
-FLOOR = 1e-3       # of abundances where their logarithm is taken
+FLOOR = 1e-2       # added to abundances where their logarithm is taken
 RIDGE = 1e-9       # of the mean energy of the endmembers, in their Gram matrices
-NOISE = 1e-2       # start of sigma_r, of the largest reflectance: the paper's 1e-4, which is a variance
-SPREAD_C = 0.3     # start of sigma_a and of the posterior's standard deviation of c_t
+PASSES = 2         # of the regression, each at the abundances of the one before
+HOLD = 10.0        # start of alpha_2 / alpha_1
+GAIN = 5.0         # start of the logit of the weight of the first date's regression in c_0
+NOISE = 0.03       # start of sigma_r, of the largest reflectance: the paper's 1e-4 is a variance
+SPREAD_C = 0.3     # start of sigma_a
 SPREAD_PSI = 0.1   # start of gamma_0 and of zeta_0 for psi
 
 
@@ -30,8 +33,8 @@ class Parts:
 
 
 def basis(L, K):
-    """Smooth functions of the band, (L, K): the first K rows of the DCT-II without normalisation, the first is 1."""
-    return np.cos(np.pi / L * (np.arange(L)[:, None] + 0.5) * np.arange(K))
+    """Smooth functions of the band, D (L, K): the first K rows of the DCT-II, row k = 0, 1, ... divided by 1 + k."""
+    return np.cos(np.pi / L * (np.arange(L)[:, None] + 0.5) * np.arange(K)) / (1 + np.arange(K))
 
 
 def gaussian_kl(mean, std, prior_mean, prior_std):
@@ -56,7 +59,7 @@ def on_simplex(x):
 
 
 def softmax_basis(x):
-    """pi^-1 of nonnegative `x` (n, P) (eq. 14): what is below 0.001 of the sum counts as that, and no sum is needed."""
+    """pi^-1 of nonnegative `x` (n, P) (eq. 14): 0.01 is added to all, whose sum need not be 1."""
     x = x.clamp_min(0)
     x = torch.log(x / x.sum(dim=-1, keepdim=True).clamp_min(FLOOR) + FLOOR)
     return x - x.mean(dim=-1, keepdim=True)
@@ -108,7 +111,8 @@ class Network:
         """h (T, n, H), the mean of both LSTMs' states (eq. 41-43)."""
         T, n, _ = y.shape
         H = (self.K + 1) * self.P
-        driven = torch.matmul(y.reshape(1, T * n, -1), self.W_in).reshape(2, T, n, 4 * H) + self.lstm_bias[:, None, None]
+        driven = torch.matmul(y.reshape(1, T * n, -1), self.W_in) + self.lstm_bias[:, None]
+        driven = driven.reshape(2, T, n, 4 * H)
         h = cell = y.new_zeros(2, n, H)
         states = []
         for t in range(T):
@@ -152,26 +156,31 @@ class Network:
         mean_c0, mean_psi0 = mean0[..., 0], mean0[..., 1:]
         std0 = torch.exp(self.log_zeta)
         if "gain" in self.parameters:
-            first = self.least_squares(gram, correlated[0], mean_psi0)
+            gamma = torch.exp(self.log_gamma[:, 1:])
+            first = self.crude(gram, correlated[0], mean_psi0, gamma)
             mean_c0 = mean_c0 + torch.sigmoid(self.gain) * (softmax_basis(on_simplex(first)) - mean_c0)
+            mean_psi0 = mean_psi0 + self.steps(gram, correlated[0], mean_c0, mean_psi0, gamma)
         initial = gaussian_kl(mean_c0, std0[:, 0], self.v0[:, 0], torch.exp(self.log_gamma[:, 0])).sum(dim=-1)
         initial = initial + gaussian_kl(mean_psi0, std0[:, 1:], self.v0[:, 1:],
                                         torch.exp(self.log_gamma[:, 1:])).sum(dim=(-2, -1))
         c, psi = draw(mean_c0, std0[:, 0]), draw(mean_psi0, std0[:, 1:])
         out = States([], [], [], [], [], initial, h)
         steps_c, steps_psi = linear(h, self.W_c), linear(h, self.W_psi).reshape(*h.shape[:2], self.P, self.K)
-        stds_c = SPREAD_C * torch.exp(linear(h, self.V_c))
-        stds_psi = self.sigma_psi * torch.exp(linear(h, self.V_psi)).reshape(*h.shape[:2], self.P, self.K)
+        stds_c = torch.exp(linear(h, self.V_c))
+        stds_psi = torch.exp(linear(h, self.V_psi)).reshape(*h.shape[:2], self.P, self.K)
         beta = 1 + self.sigma_psi * self.beta
         alpha = torch.exp(self.log_alpha)
         everywhere = bool(valid.all())
         for t in range(len(y)):
-            crude = self.least_squares(gram, correlated[t], psi)
+            crude = self.crude(gram, correlated[t], psi, torch.full_like(psi[0], self.sigma_psi))
             a = torch.softmax(c, dim=-1)
             u = (on_simplex(crude) - a).abs().sum(dim=-1, keepdim=True) / 2
             mean_c = softmax_basis(alpha[0] * (1 - u) * a + alpha[1] * u * (crude + steps_c[t]))
-            mean_psi = beta * psi + self.sigma_psi * steps_psi[t]
-            sigma_a, std_c, std_psi = self.sigma_a(c), stds_c[t], stds_psi[t]
+            step = self.steps(gram, correlated[t], mean_c, psi, torch.full_like(psi[0], self.sigma_psi))
+            mean_psi = beta * psi + step + self.sigma_psi * steps_psi[t]
+            sigma_a = self.sigma_a(c)
+            std_c, std_psi = self.spreads(gram, mean_c, mean_psi, sigma_a)
+            std_c, std_psi = std_c * stds_c[t], std_psi * stds_psi[t]
             if not everywhere:
                 seen = valid[t, :, None]
                 u = torch.where(seen, u, 0.0)
@@ -186,17 +195,73 @@ class Network:
             out.u.append(u[:, 0])
         return out
 
-    def least_squares(self, gram, correlated, psi):
-        """M_n^+ y_n (n, P) from B^T B (P, K + 1, P, K + 1), B^T y (n, P, K + 1) and psi (n, P, K)."""
-        weights = torch.cat([torch.ones_like(psi[..., :1]), psi], dim=-1)
-        double = weights.double()
-        n, P, S = weights.shape
-        half = torch.bmm(double.transpose(0, 1), gram.permute(2, 3, 0, 1).reshape(P, S, P * S))   # (q, n, p k)
-        G = torch.einsum("qnpk,npk->npq", half.reshape(P, n, P, S), double)
-        ridge = RIDGE * G.detach().diagonal(dim1=-2, dim2=-1).mean(dim=-1)[:, None, None]
-        G = G + ridge * torch.eye(P, dtype=G.dtype, device=G.device)
-        right = (correlated * weights).sum(dim=-1).double()
-        return torch.linalg.solve(G, right).to(psi.dtype)
+    def regression(self, gram, correlated, psi, a, std):
+        """
+        Abundances (n, P) of a pixel's regression on M_n and on what steps of psi change.
+
+        min ||y - M_n x - sum_p a_p (m_p o D d_p)||^2 / sigma_r^2 + ||d / std||^2 with 1^T x = 1, where M_n is that of
+        `psi`; linear because the `a` by which the steps count are given.
+
+        Parameters
+        ----------
+        gram : tensor (P, K + 1, P, K + 1)
+            B^T B.
+        correlated : tensor (n, P, K + 1)
+            B^T y.
+        psi : tensor (n, P, K)
+        a : tensor (n, P)
+        std : tensor (P, K)
+            How far steps may go.
+        """
+        n, P, K = psi.shape
+        S = psi.new_zeros(n, P, K + 1, K + 1, dtype=torch.float64)
+        S[..., 0, 0] = 1
+        S[..., 1:, 0] = psi
+        S[..., 1:, 1:] = a[..., None, None] * torch.eye(K, dtype=S.dtype, device=S.device)
+        G = torch.einsum("npki,pkql->npiql", S, gram)
+        G = torch.einsum("npiql,nqlj->npiqj", G, S).reshape(n, P * (K + 1), P * (K + 1))
+        precision = torch.zeros(P, K + 1, dtype=S.dtype, device=S.device)
+        precision[:, 1:] = (self.sigma_r() / std).square()
+        ridge = RIDGE * gram.reshape(len(G[0]), -1).diagonal().mean()
+        G = G + torch.diag(precision.flatten() + ridge)
+        right = torch.einsum("npki,npk->npi", S, correlated.double())
+        ones = torch.zeros_like(right)
+        ones[..., 0] = 1
+        solved = torch.linalg.solve(G, torch.stack([right.flatten(1), ones.flatten(1)], dim=-1)).reshape(n, P, K + 1, 2)
+        free, slack = solved[..., 0, :].unbind(-1)
+        return (free + slack * ((1 - free.sum(-1)) / slack.sum(-1))[:, None]).to(psi.dtype)
+
+    def spreads(self, gram, c, psi, sigma_a):
+        """Standard deviations of c (n, P) and psi (n, P, K), each with all others held, at these means."""
+        with torch.no_grad():
+            a = torch.softmax(c, dim=-1)
+            weights = torch.cat([torch.ones_like(psi[..., :1]), psi], dim=-1)
+            blocks = torch.diagonal(gram, dim1=0, dim2=2).to(c.dtype)   # (K + 1, K + 1, P)
+            energy = torch.einsum("npk,klp,npl->np", weights, blocks, weights)
+            noise = self.sigma_r() ** 2
+            precise_c = (a * (1 - a)).square() * energy / noise + 1 / sigma_a ** 2
+            energies = torch.diagonal(blocks, dim1=0, dim2=1)[:, 1:]    # (P, K)
+            precise_psi = a[..., None].square() * energies / noise + 1 / self.sigma_psi ** 2
+            return precise_c.rsqrt(), precise_psi.rsqrt()
+
+    def steps(self, gram, correlated, c, psi, std):
+        """Steps of psi (n, P, K) that explain y_n best where the abundances are those of c (n, P)."""
+        n, P, K = psi.shape
+        a = torch.softmax(c, dim=-1).double()
+        weights = torch.cat([torch.ones_like(psi[..., :1]), psi], dim=-1) * a[..., None]
+        fitted = (weights.flatten(1) @ gram.reshape(P * (K + 1), -1)).reshape(n, P, K + 1)
+        right = ((correlated - fitted)[..., 1:] * a[..., None]).flatten(1)
+        a = a.repeat_interleave(K, dim=1)
+        G = gram[:, 1:, :, 1:].reshape(P * K, P * K) * a[:, :, None] * a[:, None]
+        G = G + torch.diag((self.sigma_r() / std).square().flatten().double())
+        return torch.linalg.solve(G, right).reshape(n, P, K).to(psi.dtype)
+
+    def crude(self, gram, correlated, psi, std):
+        """`regression` begun without steps of psi, then twice at the abundances found."""
+        x = self.regression(gram, correlated, psi, psi.new_zeros(psi.shape[:2]), std)
+        for _ in range(PASSES):
+            x = self.regression(gram, correlated, psi, on_simplex(x), std)
+        return x
 
     def reconstruct(self, c, psi):
         """M_n a_n (..., L) of states c (..., P) and psi (..., P, K) (eq. 7)."""
@@ -225,7 +290,7 @@ class States:
     h: torch.Tensor
 
 
-def start(M0, K, mean, spread, rng, ratio=1.0, gain=None):
+def start(M0, K, mean, spread, rng, pixelwise=True):
     """
     Parameters as they start.
 
@@ -238,8 +303,8 @@ def start(M0, K, mean, spread, rng, ratio=1.0, gain=None):
     spread : float
         and the standard deviation by which they divide.
     rng : torch.Generator
-    ratio : float
-        alpha_2 / alpha_1.
+    pixelwise : bool
+        See `redsunn.train`.
     """
     L, P = M0.shape
     H = (K + 1) * P
@@ -258,9 +323,9 @@ def start(M0, K, mean, spread, rng, ratio=1.0, gain=None):
         A_hidden=glorot(P, P), A_hidden_bias=torch.zeros(P), A_out=glorot(1, P), A_out_bias=torch.zeros(1),
         v0=torch.zeros(P, K + 1), log_gamma=torch.log(gamma),
         W_in=W_in, W_state=lstm(H), lstm_bias=-torch.einsum("l,dlh->dh", mean, W_in),
-        log_alpha=torch.tensor([0.0, math.log(ratio)]), beta=torch.zeros(()),
+        log_alpha=torch.tensor([0.0, math.log(HOLD)]), beta=torch.zeros(()),
         W_c=torch.zeros(P, H), V_c=glorot(P, H), W_psi=torch.zeros(K * P, H), V_psi=glorot(K * P, H),
         xi=torch.zeros(P, K + 1), log_zeta=torch.log(gamma))
-    if gain is not None:
-        parameters["gain"] = torch.tensor(float(gain))
+    if pixelwise:
+        parameters["gain"] = torch.tensor(GAIN)
     return parameters
