@@ -90,7 +90,9 @@ def hbun(Y, M0, shape, valid=None, *, iterations=200, burn_in=100, smoothness=10
     frequency and date. M is drawn without, then M_t with M (`draw_endmembers`).
 
     Closeness. The same as the measurement, of the residual's variance, that the difference of each two endmembers is
-    zero, as often as `closeness` n_t. Without it smooth abundances and large endmembers breed each other.
+    zero, as often as `closeness` n_t. Without it smooth abundances and large endmembers breed each other. The default
+    is for spectra that differ by some ten per cent from pixel to pixel; where they hardly do and there are pure pixels,
+    it draws the endmembers too close together, and 0 is better.
 
     Residual. Mostly spectra that differ from pixel to pixel, smooth over the bands: taken as white they would count as
     hundreds of independent measurements, and the abundances for much more certain than they are. So every frequency
