@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import dates as when
-from .raster import BLOCK_PIXELS, BLOCK_VALUES, map_blocks
+from .raster import map_blocks
 from .sentences import UserError
 
 SAME_PIXEL = 1e-3        # pixels by which the corners of two grids may differ and still be the same
@@ -119,47 +119,42 @@ class Sequence:
         yield from map_blocks(lambda window: (*self.read(window), self.positions(window)), function,
                               self.windows() if windows is None else windows, progress)
 
-    def everything(self, progress=None):
+    def images(self, progress=None):
+        """All pixels at all dates, row-major: `(Y (T, L, N) float32, valid (T, N))`."""
+        N = self.grid.width * self.grid.height
+        Y, valid = np.empty((self.T, self.L, N), dtype=np.float32), np.empty((self.T, N), dtype=bool)
+        for _, (part, good, where) in self.map_blocks(lambda *block: block, progress=progress):
+            Y[:, :, where], valid[:, where] = part, good
+        return Y, valid
+
+    def sample(self, most, progress=None):
         """
-        The pixels that are valid at one date at least.
+        At most about `most` pixels, evenly spread over the images, of those that are valid at one date at least.
 
         Returns
         -------
         Y : ndarray (T, L, N) float32
+            0 where a pixel is not valid.
         valid : ndarray (T, N) of bool
         positions : ndarray (N,) of int
             Ascending, row-major.
         """
-        return self._gathered(lambda where: np.ones(len(where), dtype=bool), progress)
-
-    def sample(self, most, progress=None):
-        """As `everything`, of at most about `most` pixels, evenly spread over the images."""
         height, width = self.grid.height, self.grid.width
         across = min(width, int(np.ceil(np.sqrt(height * width / most))))
         down = min(height, int(np.ceil(height * width / (most * across))))
         across = min(width, int(np.ceil(height * width / (most * down))))   # few rows, more columns
 
-        def chosen(where):
-            rows, cols = np.divmod(where, width)
-            return (rows % down == down // 2) & (cols % across == across // 2)
-
-        return self._gathered(chosen, progress)
-
-    def _gathered(self, choose, progress):
         def block(Y, valid, where):
-            within = np.flatnonzero(valid.any(axis=0) & choose(where))
+            rows, cols = np.divmod(where, width)
+            chosen = (rows % down == down // 2) & (cols % across == across // 2)
+            within = np.flatnonzero(valid.any(axis=0) & chosen)
             good = valid[:, within]
             return np.where(good[:, None], Y[:, :, within], 0), good, where[within]
 
-        found = [part for _, part in self.map_blocks(block, progress=progress)]
-        Y, valid, positions = zip(*found)
+        Y, valid, positions = zip(*[part for _, part in self.map_blocks(block, progress=progress)])
         positions = np.concatenate(positions)
         order = np.argsort(positions, kind="stable")
         return np.concatenate(Y, axis=2)[:, :, order], np.concatenate(valid, axis=1)[:, order], positions[order]
-
-    def bytes_of_everything(self):
-        """Memory that `everything` takes, while it is put together too."""
-        return 2 * 4 * self.T * self.L * self.grid.width * self.grid.height
 
 
 def date_of(scene, given):
@@ -189,11 +184,6 @@ def is_empty(scene):
     """Whether no pixel of the scene is valid. Looks at the middle first, and stops at the first block that has one."""
     windows = scene.windows()   # a spectral scene keeps its middle block until it is read
     return not any(scene.read(window)[1].any() for window in windows[len(windows) // 2:] + windows[:len(windows) // 2])
-
-
-def block_pixels(values):
-    """How many pixels of so many values each make a block of the usual size."""
-    return max(1, min(BLOCK_VALUES // values, BLOCK_PIXELS))
 
 
 def check_same_place(first, other):

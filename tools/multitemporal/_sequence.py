@@ -278,38 +278,6 @@ def settled(job, found, iterations):
                  done=len(found.costs))
 
 
-def whole(scene_order, result):
-    """
-    An `unmix` of a method that has gone through all pixels at once.
-
-    Parameters
-    ----------
-    scene_order : ndarray (N,)
-        Positions of the pixels in the images, ascending.
-    result : callable(ndarray (n,) of int, Y, valid) -> Block
-        Gives the block of some of these pixels, by their numbers; others come out as NaN.
-    """
-    import numpy as np
-
-    def unmix(Y, valid, positions):
-        at = np.minimum(np.searchsorted(scene_order, positions), len(scene_order) - 1)
-        known = scene_order[at] == positions
-        found = result(at[known], Y[:, :, known], valid[:, known])
-        return Block(*(_spread(part, known) for part in (found.A, found.residual)),
-                     {name: _spread(values, known) for name, values in found.more.items()})
-    return unmix
-
-
-def _spread(values, known):
-    """Values (..., n) of the known pixels among all, NaN elsewhere."""
-    import numpy as np
-    if values is None or known.all():
-        return values
-    spread = np.full((*values.shape[:-1], len(known)), np.nan, dtype=np.float32)
-    spread[..., known] = values
-    return spread
-
-
 def residual(Y, A, M):
     """Image less reconstruction (T, L, n) for endmembers `M` (T, L, P) of each date; NaN in `A` counts as 0."""
     import numpy as np
