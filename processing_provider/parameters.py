@@ -74,7 +74,8 @@ def _make(parameter, name, label, optional):
         return QgsProcessingParameterBoolean(name, label, default, optional)
     if isinstance(parameter, declare.DatesInput):
         made = QgsProcessingParameterString(name, label, default, False, optional)
-        made.setMetadata({"widget_wrapper": {"class": f"{__package__}.widgets.DatesWidget", "rasters": parameter.rasters}})
+        made.setMetadata({"widget_wrapper": {"class": f"{__package__}.widgets.DatesWidget",
+                                             "rasters": parameter.rasters}})
         return made
     if isinstance(parameter, declare.Text):
         return QgsProcessingParameterString(name, label, default, False, optional)
