@@ -223,7 +223,7 @@ def neighbours(seen):
     T = len(seen)
     dates = np.arange(T)[:, None]
     before = np.maximum.accumulate(np.where(seen, dates, -1), axis=0)
-    return before, np.minimum.accumulate(np.where(seen, dates, T)[::-1], axis=0)[::-1]
+    return before, np.minimum.accumulate(np.where(seen, dates, T)[::-1], axis=0)[::-1].copy()
 
 
 def batch_of(Y, valid, pixels, scale, place):

@@ -65,6 +65,18 @@ def softmax_basis(x):
     return x - x.mean(dim=-1, keepdim=True)
 
 
+def dirichlet_in_softmax_basis(alpha, epsilon=1.0):
+    """
+    Mean and covariance of the Gaussian that stands for Dir(alpha) in the softmax basis (eq. 16-17).
+
+    The covariance is the inverse of the Hessian of the negative logarithm of eq. 16 at its mode (the paper calls the
+    Hessian itself so), diag(alpha) - alpha alpha^T / sum(alpha) + epsilon 1 1^T. `epsilon` only holds the sum of c.
+    """
+    alpha = np.asarray(alpha, dtype=np.float64)
+    mean = np.log(alpha) - np.mean(np.log(alpha))
+    return mean, np.linalg.inv(np.diag(alpha) - np.outer(alpha, alpha) / alpha.sum() + epsilon)
+
+
 class Network:
     """
     Parameters of the model (theta) and of the posterior (phi), and what follows from them.
