@@ -11,12 +11,12 @@ from ..variability.autoencoder import device, one_thread_each
 from .redsunn_network import Network, Parts, start
 from .sequence import validity
 
-K = 4
-SIGMA_PSI = 0.1
+K = 6
+SIGMA_PSI = 0.03
 EPOCHS = 30
 BATCH = 128
 RATE = 3e-3
-RATE_M0 = 0.1      # of RATE, for the endmembers
+RATE_M0 = 0.03     # of RATE, for the endmembers
 WARM_UP = 20       # steps until the full rate
 STEEPEST = 10.0    # norm of the gradient, at most
 TOGETHER = 0.04    # how strongly `settled` pulls the endmembers together
@@ -310,13 +310,13 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
     K : int
         Functions of the band by which every endmember is scaled; 1 is one factor for all bands.
     sigma_psi : float
-        Standard deviation (not variance) of the change of their coefficients from date to date, 0.1 for 10 %.
+        Standard deviation (not variance) of the change of their coefficients from date to date, 0.03 for 3 %.
     valid : ndarray (T, N) of bool, optional
         Where `Y` holds data; other entries never matter. A pixel is learned from if it is valid at any date.
     epochs, batch : int
         Passes over the pixels, and pixels at a time.
     rate : float
-        Adam's, for all but the endmembers, which have a tenth; it rises over 20 steps and falls as half a cosine.
+        Adam's, for all but the endmembers, which have 0.03 of it; it rises over 20 steps and falls as half a cosine.
     seed : int
         Of the start, the order of the pixels and the samples. The global random numbers are not touched.
     callback : callable(epoch, Parts) -> bool or None, optional
@@ -347,7 +347,7 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
     - q(c_0, psi_0 | y_n) is one for all pixels in eq. 35, which holds every pixel at the middle of the simplex at
       first. With `pixelwise` it is begun from the first date's regression, c_0 with a learned weight, one parameter
       more than in Table I.
-    - M_0 starts at `settled`, sigma_r at 0.03.
+    - M_0 starts at `settled` and is kept nonnegative; sigma_r starts at 0.03.
 
     References
     ----------
@@ -385,6 +385,7 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
                 torch.nn.utils.clip_grad_norm_(parameters.values(), STEEPEST)
                 adam.step()
                 schedule.step()
+                network.M0.data.clamp_(min=0)
                 total += parts.detach().cpu().numpy().astype(np.float64) * (len(part) / len(usable))
         costs.append(float(total[0] - total[1:].sum()))
         if kept is None or costs[-1] > best:

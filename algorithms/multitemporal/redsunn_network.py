@@ -244,7 +244,7 @@ class Network:
         return (free + slack * ((1 - free.sum(-1)) / slack.sum(-1))[:, None]).to(psi.dtype)
 
     def spreads(self, gram, c, psi, sigma_a):
-        """Standard deviations of c (n, P) and psi (n, P, K), each with all others held, at these means."""
+        """Standard deviations of c (n, P) and psi (n, P, K), each with all others held, at these means (constants)."""
         with torch.no_grad():
             a = torch.softmax(c, dim=-1)
             weights = torch.cat([torch.ones_like(psi[..., :1]), psi], dim=-1)
@@ -269,7 +269,7 @@ class Network:
         return torch.linalg.solve(G, right).reshape(n, P, K).to(psi.dtype)
 
     def crude(self, gram, correlated, psi, std):
-        """`regression` begun without steps of psi, then twice at the abundances found."""
+        """`regression` begun without steps of psi, then twice at the abundances found; M_0 learns through it."""
         x = self.regression(gram, correlated, psi, psi.new_zeros(psi.shape[:2]), std)
         for _ in range(PASSES):
             x = self.regression(gram, correlated, psi, on_simplex(x), std)

@@ -252,9 +252,10 @@ def test_what_is_masked_never_matters():
     assert all(np.array_equal(one.state()[name], two.state()[name]) for name in one.state())
     found = one.unmix(first, valid)
     np.testing.assert_array_equal(found.A, two.unmix(second, valid).A)
-    assert np.isnan(found.A[:, :, 0]).all() and np.isfinite(found.A[:, :, 1:]).all()
-    assert (found.u[:, 1:][~valid[:, 1:]] == 0).all()
-    assert np.isnan(one.uncertainty(first, valid, draws=2)[:, :, 0]).all()
+    ever = valid.any(axis=0)
+    assert not ever[0] and np.isnan(found.A[:, :, ~ever]).all() and np.isfinite(found.A[:, :, ever]).all()
+    assert (found.u[~valid & ever] == 0).all()
+    assert np.array_equal(np.isfinite(one.uncertainty(first, valid, draws=2)).all(axis=(0, 1)), ever)
 
 
 def test_missing_dates_cost_nothing_and_keep_the_state():
@@ -309,9 +310,9 @@ def test_a_model_comes_back_from_its_state(model):
 
 def test_draws_have_the_uncertainty(model):
     part = Y[:, :, :40]
-    drawn = np.stack(list(model.draws(part, draws=200)))
-    assert drawn.shape == (200, T, P, 40)
-    np.testing.assert_allclose(drawn.std(axis=0).mean(), model.uncertainty(part, draws=200, seed=1).mean(), rtol=0.1)
+    drawn = np.stack(list(model.draws(part, draws=80)))
+    assert drawn.shape == (80, T, P, 40)
+    np.testing.assert_allclose(drawn.std(axis=0).mean(), model.uncertainty(part, draws=80, seed=1).mean(), rtol=0.1)
 
 
 def test_settled_endmembers_are_nearer_than_outliers():
