@@ -26,6 +26,14 @@ LABELS = {"fcls": "FCLS, VCA per date", "fcls_reference": "FCLS, VCA on all date
           "redsunn": "ReDSUNN"}
 
 
+bounds = []   # of ReDSUNN's runs so far
+
+
+def redsunn_bound():
+    """The evidence bound per pixel that ReDSUNN's last run ended with."""
+    return bounds[-1]
+
+
 def unmixed(name, s, P, shape, M0, seed, **settings):
     """Abundances, endmembers (T, L, P) or (T, P, L, N), and their standard deviation or None, by a method."""
     if name == "fcls":
@@ -42,6 +50,7 @@ def unmixed(name, s, P, shape, M0, seed, **settings):
         found = kalmanem(s.Y, M0, **settings)
     else:
         model = train(s.Y, M0, seed=seed, **settings)
+        bounds.append(model.costs[-1])
         found = model.unmix(s.Y)
         return found.A, model.endmembers(found.psi), None
     return found.A, found.M, found.sd

@@ -243,8 +243,8 @@ class Tool:
         found = {}
         for base in reversed(cls.__mro__):
             for attribute, value in vars(base).items():
+                found.pop(attribute, None)   # None in a subclass takes a declaration back
                 if isinstance(value, (Parameter, Output)):
-                    found.pop(attribute, None)
                     found[attribute] = value
         return [value for value in found.values() if isinstance(value, kind)]
 

@@ -140,6 +140,21 @@ class Redsunn:
         M0, D = self.M0, self.network.D[:, 1:].cpu().numpy().astype(np.float64)
         return (M0.T[None, :, :, None] * (1 + np.einsum("lk,tpkn->tpln", D, psi))).astype(np.float32)
 
+    def departure(self, psi):
+        """How far each endmember is from its reference, ||m_pnt - m_p|| / ||m_p||, (T, P, n), for `psi` (T, P, K, n)."""
+        M0, D = self.M0, self.network.D[:, 1:].cpu().numpy().astype(np.float64)
+        squares = np.einsum("lp,lk,lj->pkj", M0 ** 2, D, D) / (M0 ** 2).sum(axis=0)[:, None, None]
+        return np.sqrt(np.maximum(np.einsum("tpkn,pkj,tpjn->tpn", psi, squares, psi, optimize=True), 0)).astype(
+            np.float32)
+
+    def reconstruction(self, found):
+        """The images (T, L, n) that `found`, an `Unmixed`, stands for (eq. 7)."""
+        T, P, K, n = found.psi.shape
+        D = self.network.D.cpu().numpy().astype(np.float64)
+        B = (self.M0[:, :, None] * D[:, None]).reshape(len(D), P * (K + 1)).astype(np.float32)
+        weights = np.concatenate([found.A[:, :, None], found.A[:, :, None] * found.psi], axis=2)
+        return np.matmul(B, weights.reshape(T, P * (K + 1), n))
+
     def state(self):
         """Everything needed to apply the model later, as a dict of arrays."""
         arrays = {name: tensor.cpu().numpy() for name, tensor in self.network.parameters.items()}

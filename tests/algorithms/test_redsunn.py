@@ -109,6 +109,9 @@ def test_endmembers_and_coefficients_make_the_reconstruction(model):
     c = torch.log(torch.from_numpy(found.A).permute(0, 2, 1))
     own = model.network.reconstruct(c, torch.from_numpy(found.psi).permute(0, 3, 1, 2)).detach()
     np.testing.assert_allclose(made, own.permute(0, 2, 1).numpy() * model.scale, atol=1e-5)
+    np.testing.assert_allclose(model.reconstruction(found), made, atol=1e-5)
+    apart = np.linalg.norm(model.endmembers(found.psi) - model.M0.T[:, :, None], axis=2)
+    np.testing.assert_allclose(model.departure(found.psi), apart / np.linalg.norm(model.M0, axis=0)[:, None], atol=1e-5)
 
 
 def test_projection_is_the_nearest_point_of_the_simplex():

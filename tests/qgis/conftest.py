@@ -55,11 +55,28 @@ def qgis():
     plugin.unload()
 
 
+class Examples(dict):
+    """Names and files, of which those that a tool has to make are made when they are asked for."""
+
+    def __init__(self, folder):
+        super().__init__(fixtures.make(folder))
+        self._folder = folder
+
+    def __missing__(self, name):
+        if name != "model.npz":
+            raise KeyError(name)
+        algorithm = QgsApplication.processingRegistry().createAlgorithmById("subpixel:redsunn")
+        self[name] = str(self._folder / name)
+        values = {"IMAGES": self["images"], "COUNT": 3, "EPOCHS": 1, "FUNCTIONS": 2, "MODEL": self[name],
+                  "ABUNDANCES": str(self._folder / "learned")}
+        assert algorithm.run(values, QgsProcessingContext(), Feedback(), {}, False)[1]
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def examples(tmp_path_factory):
+def examples(qgis, tmp_path_factory):
     """Names that examples use, and the files behind them. The folder has a space and letters beyond ASCII."""
-    folder = tmp_path_factory.mktemp("exämple scënes with spaces")
-    return fixtures.make(folder)
+    return Examples(tmp_path_factory.mktemp("exämple scënes with spaces"))
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""What learning and applying ReDSUNN share: what a trained model gives for a block, and its file."""
+
+from ...engine.declare import FolderOutput, Integer, RasterOutput, Style
+from . import _sequence
+
+KEPT = ("names", "bands", "count", "wavelengths")   # in a model's file, beside the state
+
+
+class ModelTool(_sequence.SequenceTool):
+    """A tool that unmixes with a trained model, block by block."""
+
+    requires = (*_sequence.SequenceTool.requires, "torch")
+    tags = (*_sequence.SequenceTool.tags, "ReDSUNN", "deep learning", "variational", "LSTM", "recurrent",
+            "spectral variability", "uncertainty", "gap filling")
+    citation = ("Borsoi, Imbiriba and Closas, Dynamical hyperspectral unmixing with variational recurrent neural "
+                "networks, IEEE Transactions on Image Processing 32, 2023")
+
+    draws = Integer("DRAWS", "Draws for the uncertainty", default=50, minimum=2, maximum=100000, advanced=True,
+                    help="From so many draws of the posterior the uncertainty is taken, 2 to 100000. Default 50, which "
+                         "gives it to a tenth. Without meaning where no uncertainty is asked for.")
+    uncertainty = _sequence.UNCERTAINTY
+    variability = FolderOutput("VARIABILITY", "Variability of the spectra", style=Style.DEPARTURE, dated=True,
+                               create=False, help="Folder with a raster per date, with a band per endmember: how far "
+                               "its spectrum in the pixel is from the reference, as a share of it (0.1 is ten per "
+                               "cent). It means little where the endmember's fraction is near zero. Nodata is -9999.")
+    detector = RasterOutput("CHANGEINDEX", "Change index", style=Style.DEPARTURE, create=False, help="Raster with a "
+                            "band for every date but the first: half the sum of the absolute differences between the "
+                            "fractions expected from the date before and those that the image shows by itself, 0 to 1 "
+                            "(u of eq. 44). High values are abrupt changes. Nodata is -9999.")
+
+    def run(self, job):
+        from ...algorithms.variability.autoencoder import one_thread_each
+        with one_thread_each():
+            super().run(job)
+
+    def prepare(self, job, sequence):
+        self.model, spectra = self.trained(job, sequence)
+        return spectra, lambda Y, valid, positions: self.block(job, Y, valid)
+
+    def trained(self, job, sequence):
+        """The model, and its reference endmembers as `engine.spectra.Spectra`."""
+        raise NotImplementedError
+
+    def block(self, job, Y, valid):
+        import numpy as np
+        found = self.model.unmix(Y, valid)
+        more = {}
+        if job.wants(self.uncertainty):
+            more[self.uncertainty.name] = self.model.uncertainty(Y, valid, job.value(self.draws), job.value(self.seed))
+        if job.wants(self.variability):
+            more[self.variability.name] = self.model.departure(found.psi)
+        if job.wants(self.detector):
+            more[self.detector.name] = np.where(valid, found.u, np.nan)[1:]
+        return _sequence.Block(found.A, Y - self.model.reconstruction(found), more)
+
+    def bands_of(self, output, sequence, names):
+        return sequence.names[1:] if output.name == self.detector.name else names
+
+
+def save(path, model, sequence, names):
+    """Write a model with the bands that it is for."""
+    import numpy as np
+    grid = sequence.grid
+    with open(path, "wb") as file:
+        np.savez_compressed(file, names=np.array(names), bands=grid.indexes, count=np.array(grid.count),
+                            wavelengths=np.array([] if grid.wavelengths is None else grid.wavelengths), **model.state())
+
+
+def load(path, sequence):
+    """
+    A saved model, and the names of its endmembers; the sequence is brought to the model's bands.
+
+    Raises
+    ------
+    UserError
+        The file is none of a model, or the images have other bands.
+    """
+    import numpy as np
+
+    from ...algorithms.multitemporal.redsunn import Redsunn
+    from ...engine.sentences import UserError
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+        names, bands, count, wavelengths = (state.pop(name) for name in KEPT)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError("{path} is no model that the tool redsunn has saved ({reason}). Choose such a file (.npz).",
+                        path=path, reason=str(error).strip(" .'\"") or type(error).__name__) from error
+    grid = sequence.grid
+    if grid.count != int(count):
+        raise UserError("The model is for images of {count} bands, and these have {bands}. Choose images of the same "
+                        "sensor and processing.", count=int(count), bands=grid.count)
+    missing = sorted(set(bands.tolist()) - set(grid.indexes.tolist()))
+    if missing:
+        raise UserError("The model needs band {band}, which holds no information in one of the images. Leave that "
+                        "image out, or train a model without the band.", band=missing[0])
+    sequence.follow(lambda scene: scene.keep(np.isin(scene.indexes, bands)))
+    if len(wavelengths) and grid.wavelengths is not None:
+        apart = np.abs(wavelengths - grid.wavelengths)
+        if apart.max() > 0.25 * np.median(np.abs(np.diff(wavelengths))):
+            band = int(apart.argmax())
+            raise UserError("Band {band} is at {ours} nm in the model and at {theirs} nm in the images. Choose images "
+                            "of the same sensor.", band=int(grid.indexes[band]), ours=f"{wavelengths[band]:.5g}",
+                            theirs=f"{grid.wavelengths[band]:.5g}")
+    return Redsunn.from_state(state, len(bands)), [str(name) for name in names]

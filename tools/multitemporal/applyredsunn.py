@@ -1,0 +1,25 @@
+"""The tool `applyredsunn`."""
+
+from ...engine.declare import FileInput
+from . import _redsunn
+
+
+class ApplyRecurrentUnmixing(_redsunn.ModelTool):
+    """Fractions at every date of a sequence, by a model that ReDSUNN has learned from another.
+
+    For new dates of the same place, a neighbouring tile or a larger image: of the same sensor and processing, and with
+    the same materials. It takes a fraction of the time of learning. The number of dates may be another."""
+
+    id = "applyredsunn"
+    label = "Apply a model of ReDSUNN"
+
+    count = endmembers = None
+    saved = FileInput("MODEL", "Model", extensions=("npz",), help="File that the tool for recurrent unmixing "
+                      "(redsunn) has saved: its output MODEL.")
+    example = {"IMAGES": "images", "MODEL": "model.npz", "DRAWS": 5}
+
+    def trained(self, job, sequence):
+        from ...engine.spectra import of_scene
+        job.passes(1)
+        model, names = _redsunn.load(job.value(self.saved), sequence)
+        return model, of_scene(sequence.grid, model.M0, names, ["the model"] * len(names))
