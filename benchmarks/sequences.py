@@ -26,6 +26,7 @@ LABELS = {"fcls": "FCLS, VCA per date", "fcls_reference": "FCLS, VCA on all date
           "redsunn": "ReDSUNN"}
 
 
+SETTINGS = {}   # what differs from the defaults, by sequence and method: chosen on seed 0
 bounds = []   # of ReDSUNN's runs so far
 
 
@@ -34,8 +35,12 @@ def redsunn_bound():
     return bounds[-1]
 
 
-def unmixed(name, s, P, shape, M0, seed, **settings):
-    """Abundances, endmembers (T, L, P) or (T, P, L, N), and their standard deviation or None, by a method."""
+def unmixed(name, s, P, shape, M0, seed, draws=0, **settings):
+    """
+    Abundances, endmembers (T, L, P) or (T, P, L, N), and the abundances' standard deviation or None, by a method.
+
+    ReDSUNN's is taken from so many `draws`, none by default.
+    """
     if name == "fcls":
         found = fclssequence(s.Y, P, np.random.default_rng(seed))
     elif name == "fcls_reference":
@@ -52,16 +57,21 @@ def unmixed(name, s, P, shape, M0, seed, **settings):
         model = train(s.Y, M0, seed=seed, **settings)
         bounds.append(model.costs[-1])
         found = model.unmix(s.Y)
-        return found.A, model.endmembers(found.psi), None
+        sd = model.uncertainty(s.Y, draws=draws, seed=seed) if draws else None
+        return found.A, model.endmembers(found.psi), sd
     return found.A, found.M, found.sd
 
 
 def figures(scene, name, seed, **settings):
-    """One method on one sequence: NRMSE of A, M, Y, SAM of M (radians), and seconds, endmembers' start included."""
+    """
+    One method on one sequence: NRMSE of A, M, Y, SAM of M (radians), and seconds, endmembers' start included.
+
+    `settings` go before those of `SETTINGS`.
+    """
     s, P, shape = SCENES[scene](seed)
     start = time.perf_counter()
     M0 = None if name == "fcls" else reference(s.Y, P, np.random.default_rng(seed))
-    A, M, _ = unmixed(name, s, P, shape, M0, seed, **settings)
+    A, M, _ = unmixed(name, s, P, shape, M0, seed, **{**SETTINGS.get((scene, name), {}), **settings})
     seconds = time.perf_counter() - start
     fit = nrmse(s.Y, reconstruct(A, M))
     order = best_order(s.A, A)

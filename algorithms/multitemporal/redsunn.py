@@ -141,7 +141,7 @@ class Redsunn:
         return (M0.T[None, :, :, None] * (1 + np.einsum("lk,tpkn->tpln", D, psi))).astype(np.float32)
 
     def departure(self, psi):
-        """How far each endmember is from its reference, ||m_pnt - m_p|| / ||m_p||, (T, P, n), for `psi` (T, P, K, n)."""
+        """How far each endmember is from its reference, ||m_pnt - m_p|| / ||m_p||: (T, P, n) of `psi` (T, P, K, n)."""
         M0, D = self.M0, self.network.D[:, 1:].cpu().numpy().astype(np.float64)
         squares = np.einsum("lp,lk,lj->pkj", M0 ** 2, D, D) / (M0 ** 2).sum(axis=0)[:, None, None]
         return np.sqrt(np.maximum(np.einsum("tpkn,pkj,tpjn->tpn", psi, squares, psi, optimize=True), 0)).astype(
