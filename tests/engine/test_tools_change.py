@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
-from toolruns import TRANSFORM, raster, read, run_tool, spectra
+from toolruns import TRANSFORM, given, raster, read, run_tool, spectra
 
 from subpixel.engine import memory
 from subpixel.engine import raster as engine_raster
+from subpixel.engine.main import run
 from subpixel.engine.palette import colours
 from subpixel.engine.sentences import UserError
 from subpixel.engine.spectra import from_features
@@ -273,6 +274,15 @@ def test_what_cannot_be_simulated_is_a_sentence(values, words, tmp_path):
     with pytest.raises(UserError, match=words):
         simulated(tmp_path, **values)
     assert not list(tmp_path.iterdir())
+
+
+def test_progress_counts_the_simulation_and_every_date(tmp_path):
+    told = []
+    run({"tool": "simulatesequence", "values": {name: given(value) for name, value in SMALL.items()},
+         "outputs": {"IMAGES": str(tmp_path / "images"), "ABUNDANCES": str(tmp_path / "abundances")},
+         "version": "test"}, told.append)
+    told = [message["progress"] for message in told if "progress" in message]
+    assert told[0] == 33 and told[-1] == 99 and len(told) > 10
 
 
 def test_a_sequence_too_large_says_what_it_needs(tmp_path, monkeypatch):

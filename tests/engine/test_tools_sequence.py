@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import rasterio
-from toolruns import TRANSFORM, raster, read, run_tool, spectra
+from toolruns import TRANSFORM, given, raster, read, run_tool, spectra
 
 import subpixel.engine.raster as engine_raster
+from subpixel.engine.main import run
 from subpixel.engine.sentences import UserError
 
 DATES = ("2020-03-01", "2020-05-15", "2020-09-30")
@@ -179,6 +180,18 @@ def test_an_image_with_too_few_pixels_is_named(tmp_path):
         file.write(cube)
     with pytest.raises(UserError, match="The image of 2020-05-15: 3 endmembers cannot be found among 2 pixels"):
         unmix(tmp_path, given)
+
+
+@pytest.mark.parametrize("options", [{}, {"ENDMEMBERS": spectra(endmembers(), x=WAVES)}])
+@pytest.mark.parametrize("tool, values", [("fclssequence", {}), ("kalmanem", {}), ("onlineunmixing", {}),
+                                          ("hbun", {"SWEEPS": 4, "BURNIN": 2})])
+def test_progress_goes_to_the_end_and_no_faster(tool, values, options, tmp_path):
+    told = []
+    run({"tool": tool, "values": {"IMAGES": images(tmp_path), "COUNT": P, **values,
+                                  **{name: given(value) for name, value in options.items()}},
+         "outputs": {"ABUNDANCES": str(tmp_path / "out")}, "version": "test"}, told.append)
+    told = [message["progress"] for message in told if "progress" in message]
+    assert told[-1] == 99 and all(percent <= 75 for percent in told[:-1])
 
 
 def test_nothing_is_written_where_the_images_do_not_fit(tmp_path):

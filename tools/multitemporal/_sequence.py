@@ -88,9 +88,13 @@ class SequenceTool(Tool):
 
     def prepare(self, job, sequence):
         """The reference endmembers, and a function of a block's pixels, `unmix(Y, valid, positions) -> Block`."""
-        job.passes(3)   # looking for endmembers, learning, and unmixing
+        job.passes(self.passes(job))
         spectra = self.reference(job, sequence)
         return spectra, self.method(job, sequence, spectra)
+
+    def passes(self, job):
+        """How many parts the run has for its progress: reading what is learned from, learning, and unmixing."""
+        return 3
 
     def method(self, job, sequence, spectra):
         """

@@ -32,7 +32,7 @@ class SequenceByFcls(_sequence.SequenceTool):
         import numpy as np
 
         from ...engine.spectra import of_scene
-        job.passes(2)   # the images one by one, and all together
+        job.passes(self.passes(job))
         if job.spectra(self.endmembers) is not None:
             spectra = self.reference(job, sequence)
             return spectra, self.by_date(job, sequence, spectra, np.stack([spectra.M] * sequence.T))
@@ -40,6 +40,9 @@ class SequenceByFcls(_sequence.SequenceTool):
         spectra = of_scene(sequence.grid, M.mean(axis=0), _shared.numbered(M.shape[2]),
                            ["mean of all dates"] * M.shape[2])
         return spectra, self.by_date(job, sequence, spectra, M)
+
+    def passes(self, job):
+        return 2 if job.value(self.endmembers) is None else 1   # the images one by one, and all together
 
     def _endmembers(self, job, sequence):
         """Endmembers (T, L, P) of every date by VCA, in one order."""

@@ -45,6 +45,9 @@ class HierarchicalBayesianUnmixing(_sequence.SequenceTool):
     dated_endmembers = _sequence.DATED_ENDMEMBERS
     example = {"IMAGES": "images", "COUNT": 3, "SWEEPS": 40, "BURNIN": 20}
 
+    def passes(self, job):
+        return 4 if job.value(self.endmembers) is None else 3   # looking for them, reading, sampling, and writing
+
     def method(self, job, sequence, spectra):
         from ...algorithms.multitemporal.hbun import hbun
         from ...engine.memory import need
@@ -56,7 +59,6 @@ class HierarchicalBayesianUnmixing(_sequence.SequenceTool):
         grid = sequence.grid
         need(grid.width * grid.height * sequence.T * (4 * 3 * sequence.L + 8 * 12 * spectra.P),
              "Clip the images, or use a method that needs less: redsunn, kalmanem or onlineunmixing.")
-        job.passes(4)   # looking for endmembers, reading, sampling, and writing
         Y, valid = sequence.images(job.progress)
         found = hbun(Y, spectra.M, (grid.height, grid.width), valid, iterations=sweeps, burn_in=burn_in,
                      seed=job.value(self.seed), callback=lambda sweep, cost: job.progress(sweep, sweeps),

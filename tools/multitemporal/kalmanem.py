@@ -59,6 +59,7 @@ class KalmanExpectationMaximisation(_sequence.SequenceTool):
         model = learn(Y, spectra.M, valid, iterations=rounds, callback=follow,
                       **{name: job.value(getattr(self, name)) for name in ("Q", "P0", "sigma", "learn_Q", "sum_to_one",
                                                                            "coloured")})
+        job.progress(1, 1)   # it may settle early, and what it does after the last round takes time too
         _sequence.settled(job, model, rounds)
         self.give_endmembers(job, sequence, spectra, model.M)
 

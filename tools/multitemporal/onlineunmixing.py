@@ -52,5 +52,6 @@ class OnlineUnmixing(_sequence.SequenceTool):
         found = onlineunmixing(Y, spectra.M, valid, epochs=epochs, seed=job.value(self.seed), callback=follow,
                                **{name: job.value(getattr(self, name)) for name in ("sigma", "kappa", "alpha", "beta",
                                                                                     "gamma", "rho")})
+        job.progress(1, 1)   # it may settle early
         _sequence.settled(job, found, epochs)
         return self.by_date(job, sequence, spectra, found.M)

@@ -48,7 +48,7 @@ class RecurrentUnmixing(_redsunn.ModelTool):
         import time
 
         from ...algorithms.multitemporal.redsunn import train
-        job.passes(3)
+        job.passes(self.passes(job))
         spectra = self.reference(job, sequence)
         Y, valid = self.learning_pixels(job, sequence)
         epochs, minutes, start = job.value(self.epochs), job.value(self.minutes), time.monotonic()
@@ -56,7 +56,7 @@ class RecurrentUnmixing(_redsunn.ModelTool):
 
         def follow(epoch, parts):
             self._history.append(parts)
-            job.progress(epoch, epochs)
+            job.progress(epoch, epochs + 1)
             job.say("Epoch {epoch} of {epochs}: evidence bound {elbo} per pixel = likelihood {likelihood} - "
                     "divergences {initial} (start), {abundances} (fractions), {variability} (spectra).", epoch=epoch,
                     epochs=epochs, **{name: f"{getattr(parts, name):.5g}" for name in (
@@ -66,6 +66,7 @@ class RecurrentUnmixing(_redsunn.ModelTool):
         model = train(Y, spectra.M, valid=valid, seed=job.value(self.seed), callback=follow,
                       **{name: job.value(getattr(self, name)) for name in ("K", "sigma_psi", "epochs", "batch",
                                                                            "rate")})
+        job.progress(1, 1)   # the time limit may have ended it early
         if len(self._history) < epochs:
             job.warn("Learning was ended by the time limit after {done} of {epochs} epochs.", done=len(self._history),
                      epochs=epochs)

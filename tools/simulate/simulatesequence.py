@@ -95,6 +95,8 @@ class SimulateSequence(Tool):
         from ...engine.raster import Grid
         rng, case = np.random.default_rng(job.value(self.seed)), job.value(self.case)
         dates = self._dates(job, job.value(self.dates) or DATES[case])
+        wanted = [output for output in (self.images, self.abundances, self.strength) if job.wants(output)]
+        job.passes(1 + len(wanted))   # simulating, and writing each
         library = complete(job, job.spectra(self.library))
         count = COUNTS[case] if job.value(self.count) is None else job.value(self.count)
         grid = Grid(job.value(self.columns), job.value(self.rows))
@@ -107,7 +109,8 @@ class SimulateSequence(Tool):
             spectra, members, material = draw_bundles(job, rng, library, job.value(self.field), count, 0)
             self._check_memory(spectra, grid, len(dates))
             made = ds2(members, material, *options)
-        self._write(job, made, spectra, grid, dates)
+        job.progress(1, 1)
+        self._write(job, wanted, made, spectra, grid, dates)
         job.give_spectra(self.endmembers, replace(spectra, points=None))
         job.say("{dates} images of {pixels} pixels of {bands} bands, mixed of {count} spectra: {names}.",
                 dates=len(dates), pixels=grid.width * grid.height, bands=len(spectra.x), count=spectra.P,
@@ -136,8 +139,8 @@ class SimulateSequence(Tool):
         need(grid.width * grid.height * (T * (4 * L * (P + 1) + 16 * P) + 4 * L * P + 32 * L),
              "Make the images smaller or fewer, or use a library of fewer bands.")
 
-    def _write(self, job, made, spectra, grid, dates):
-        """Write the rasters of every date."""
+    def _write(self, job, wanted, made, spectra, grid, dates):
+        """Write the rasters of every date of the `wanted` outputs."""
         import numpy as np
         from rasterio.windows import Window
 
@@ -147,9 +150,8 @@ class SimulateSequence(Tool):
         folders = {self.images: (bands, lambda t: made.Y[t], {"wavelengths": spectra.x} if spectra.wavelengths else {}),
                    self.abundances: (spectra.names, lambda t: made.A[t], {}),
                    self.strength: (spectra.names, lambda t: departure(made.M[t], spectra.M), {})}
-        wanted = {output: parts for output, parts in folders.items() if job.wants(output)}
-        job.passes(len(wanted))
-        for output, (names, values_at, options) in wanted.items():
+        for output in wanted:
+            names, values_at, options = folders[output]
             most = 0.0
             for t, file in enumerate(job.dated_rasters(output, dates, grid, names, **options)):
                 values = values_at(t)
