@@ -273,13 +273,13 @@ def add_pictures(job, report, folder, sequence, names):
                        sequence.names[number], WIDTH)
 
 
-def settled(job, found, iterations):
-    """Say how an iteration ended, `found` being a `SequenceUnmixing`, and warn where it had not settled."""
-    if found.converged:
-        job.say("Settled after {done} iterations.", done=len(found.costs))
+def settled(job, converged, done):
+    """Say that an iteration ended after so many rounds, and warn where it had not settled."""
+    if converged:
+        job.say("Settled after {done} iterations.", done=done)
     else:
         job.warn("It has not settled after {done} iterations: the result may still change. Allow more (ITERATIONS).",
-                 done=len(found.costs))
+                 done=done)
 
 
 def residual(Y, A, M):

@@ -44,7 +44,10 @@ class KalmanExpectationMaximisation(_sequence.SequenceTool):
     coloured = Flag("COLOURED", "Weigh bands by what remains", default=True, advanced=True, help="At the end weigh the "
                     "bands by the covariance of what remains of the images, which spectra that vary between pixels "
                     "leave smooth over the bands. Otherwise all bands count alike. Default yes; published no.")
-    iterations = _shared.iterations(20, " (published 5)")
+    iterations = _shared.iterations(100, " (published 5)")
+    tolerance = Real("TOLERANCE", "Tolerance", default=3e-5, minimum=0.0, maximum=1.0, advanced=True, help="It has "
+                     "settled when an iteration raises the log-likelihood by less than this for each value of the "
+                     "images that is learned from, 0 to 1. Default 0.00003, which takes some 15 to 80 iterations.")
     uncertainty = _sequence.UNCERTAINTY
     dated_endmembers = _sequence.DATED_ENDMEMBERS
 
@@ -58,9 +61,9 @@ class KalmanExpectationMaximisation(_sequence.SequenceTool):
         Y, valid = self.learning_pixels(job, sequence)
         model = learn(Y, spectra.M, valid, iterations=rounds, callback=follow,
                       **{name: job.value(getattr(self, name)) for name in ("Q", "P0", "sigma", "learn_Q", "sum_to_one",
-                                                                           "coloured")})
+                                                                           "coloured", "tolerance")})
         job.progress(1, 1)   # it may settle early, and what it does after the last round takes time too
-        _sequence.settled(job, model, rounds)
+        _sequence.settled(job, model.converged, len(model.costs) - 1)   # the first is that of the start
         self.give_endmembers(job, sequence, spectra, model.M)
 
         def unmix(Y, valid, positions):

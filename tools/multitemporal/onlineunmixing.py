@@ -53,5 +53,5 @@ class OnlineUnmixing(_sequence.SequenceTool):
                                **{name: job.value(getattr(self, name)) for name in ("sigma", "kappa", "alpha", "beta",
                                                                                     "gamma", "rho")})
         job.progress(1, 1)   # it may settle early
-        _sequence.settled(job, found, epochs)
+        _sequence.settled(job, found.converged, len(found.costs))
         return self.by_date(job, sequence, spectra, found.M)
