@@ -145,7 +145,7 @@ def test_small_blocks_give_what_large_ones_do(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("options, words", [
     ({"dates": ("2020-03-01", "2020-05-15", "2020-10-01")}, "no raster of 2020-09-30: its dates are 2020-03-01, 2020-"),
-    ({"names": ["water", "soil", "tree"]}, "fractions_2020-03-01.tif has the bands water, tree, soil, and sd_2020-03"),
+    ({"names": ["water", "soil", "rock"]}, "fractions_2020-03-01.tif has the bands water, tree, soil, and sd_2020-03"),
     ({"transform": TRANSFORM.translation(500000, 0)}, "fractions_2020-03-01.tif and sd_2020-03-01.tif are not on one")])
 def test_uncertainty_that_does_not_belong_is_refused(options, words, tmp_path):
     with pytest.raises(UserError) as problem:
@@ -169,15 +169,25 @@ def test_a_superfluous_date_of_uncertainty_is_not_used(tmp_path):
     assert rows["tower", DATES[2], "soil"]["sd"] == pytest.approx(deviations()[2, 2, 7, 3], abs=1e-6)
 
 
-def test_bands_in_another_order_are_refused_and_with_other_names_said(tmp_path):
+def test_bands_are_matched_by_name_and_other_names_refused(tmp_path):
+    turned = [2, 0, 1]
+    names = [NAMES[band] for band in turned]
+
+    def profiles(number, values):
+        """The images, and deviations, with the bands of one date in another order."""
+        given = files(tmp_path, values, f"set{number}")
+        given[2]["path"] = str(raster(tmp_path / f"turned{number}_{DATES[2]}.tif", values[2][turned], names))
+        return given
+
+    feature = [at(7, 3, name="tower")]
+    straight, _ = profile(tmp_path, feature, UNCERTAINTY=files(tmp_path, deviations(), "sd"))
+    rows, _ = profile(tmp_path, feature, profiles(1, fractions()), UNCERTAINTY=profiles(2, deviations()))
+    for key, row in straight.items():
+        assert all(rows[key][name] == pytest.approx(row[name], abs=1e-6) for name in ("fraction", "sd", "pixels"))
     images = files(tmp_path, fractions())
-    images[2]["path"] = str(raster(tmp_path / "other_2020-09-30.tif", fractions()[2], ["tree", "water", "soil"]))
-    with pytest.raises(UserError, match="other_2020-09-30.tif has tree, water, soil: the same in another order."):
-        profile(tmp_path, [at(7, 3)], images)
     images[2]["path"] = str(raster(tmp_path / "third_2020-09-30.tif", fractions()[2], ["water", "forest", "soil"]))
-    rows, said = profile(tmp_path, [at(7, 3, name="tower")], images)
-    assert ("tower", DATES[2], "tree") in rows
-    assert any("third_2020-09-30.tif has water, forest, soil: they are taken as the same" in words for words in said)
+    with pytest.raises(UserError, match="third_2020-09-30.tif has water, forest, soil. Choose rasters of the same"):
+        profile(tmp_path, feature, images)
 
 
 def test_images_instead_of_abundances_are_warned_of(tmp_path):

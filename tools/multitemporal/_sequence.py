@@ -10,9 +10,11 @@ LEARN = 64_000_000   # values, of all dates and bands, that endmembers are looke
 WIDTH = 225          # pixels of each on the page: four in a row
 PICTURES = 8         # dates of which a report shows a picture
 
+FOLDER = "or all rasters of a folder, sorted by name (Add Directory in the dialog; scripts may give the folder itself)."
+
 IMAGES = RastersInput("IMAGES", "Images", help="Images of one place, at least two, in the order of their dates: layers "
-                      "or files on one grid with the same bands, or the folder that holds them (sorted by name). "
-                      "Pixels that are nodata in a used band of an image are left out at its date.")
+                      "or files on one grid with the same bands; " + FOLDER + " Pixels that are nodata in a used band "
+                      "of an image are left out at its date.")
 
 DATES = DatesInput("DATES", "Dates", optional=True, help="A date for every image, in their order, separated by commas: "
              "2020-05-01, 2020-08-15, with or without a time (2020-05-01T10:30). None given: each image's own, from "
@@ -271,6 +273,33 @@ def add_pictures(job, report, folder, sequence, names):
     for number in range(0, sequence.T, step):
         report.picture(composite_of(os.path.join(job.path(folder), written[number]["file"]), names, 420),
                        sequence.names[number], WIDTH)
+
+
+def orders_by_name(scenes, first=None):
+    """
+    The order (P,) of every scene's bands in which they have the names of the `first` one's, by default of theirs.
+
+    Raises
+    ------
+    UserError
+        Names that differ.
+    """
+    import numpy as np
+
+    from ...engine.sentences import UserError
+    from ...engine.sequences import name_of
+    first = scenes[0] if first is None else first
+    orders = []
+    for scene in scenes:
+        names = scene.band_names
+        if sorted(names) != sorted(first.band_names):
+            raise UserError("{first} has the bands {ours}, and {second} has {theirs}. Choose rasters of the same "
+                            "endmembers, or give their bands the same names.", first=name_of(first),
+                            ours=", ".join(first.band_names), second=name_of(scene), theirs=", ".join(names))
+        order = np.empty(len(names), dtype=int)
+        order[np.argsort(first.band_names, kind="stable")] = np.argsort(names, kind="stable")
+        orders.append(order)
+    return orders
 
 
 def settled(job, converged, done):

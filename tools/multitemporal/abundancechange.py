@@ -31,9 +31,8 @@ class AbundanceChange(Tool):
     citation = "Subpixel's own: differences of fractions, and of the largest of them"
 
     images = RastersInput("IMAGES", "Abundances", spectral=False, help="Abundance rasters of one place, at least two, "
-                          "in the order of their dates: layers or files on one grid, or the folder that another tool "
-                          "wrote (sorted by name). A band per endmember, named after it, 0 to 1; every band is used. "
-                          "The order of the bands may differ.")
+                          "in the order of their dates: layers or files on one grid with a band per endmember, named "
+                          "after it, in any order, 0 to 1, every one of which is used; " + _sequence.FOLDER)
     dates = replace(_sequence.DATES, help=_sequence.DATES.help.replace("every image", "every raster"))
     threshold = Real("THRESHOLD", "Smallest step of a change", default=0.25, minimum=0.0, maximum=1.0,
                      help="A pixel has a date of change if its largest step from date to date is above this: 0 to 1, "
@@ -71,7 +70,7 @@ class AbundanceChange(Tool):
         from ...algorithms.multitemporal.change import MOST
         from ...engine.sentences import UserError
         sequence = job.sequence(self.images)
-        orders = orders_by_name(sequence)
+        orders = _sequence.orders_by_name(sequence.scenes)
         endmembers = sequence.grid.band_names
         classes = [*endmembers, "mixed"] if job.value(self.minimum) > 0 else endmembers
         if len(classes) > MOST:
@@ -142,26 +141,6 @@ class AbundanceChange(Tool):
         if job.wants(self.fromto):
             numbers, names, colours = fromto_classes(found["transitions"], classes)
             job.classes(self.fromto, names, colours, numbers)
-
-
-def orders_by_name(sequence):
-    """The order (P,) of every date's bands in which they have the names of the first date's."""
-    import numpy as np
-
-    from ...engine.sentences import UserError
-    from ...engine.sequences import name_of
-    first = sequence.grid.band_names
-    orders = []
-    for scene in sequence.scenes:
-        names = scene.band_names
-        if sorted(names) != sorted(first):
-            raise UserError("{first} and {second} have not the same endmembers: {ours}; {theirs}. Choose abundances of "
-                            "the same endmembers, or give their bands the same names.", first=name_of(sequence.grid),
-                            second=name_of(scene), ours=", ".join(first), theirs=", ".join(names))
-        order = np.empty(len(first), dtype=int)
-        order[np.argsort(first, kind="stable")] = np.argsort(names, kind="stable")
-        orders.append(order)
-    return orders
 
 
 def changes(A, valid, threshold, minimum, classes):

@@ -29,8 +29,8 @@ class AbundanceProfile(Tool):
                 "networks, IEEE Transactions on Image Processing 32, 2023 (abundances over time)")
 
     images = RastersInput("IMAGES", "Abundances", spectral=False, help="Abundances of one place, at least two dates, "
-                          "in the order of their dates: layers or files on one grid with a band per endmember, or the "
-                          "folder that holds them (sorted by name), as the tools for sequences write them.")
+                          "in the order of their dates: layers or files on one grid with a band per endmember, named "
+                          "after it, in any order, as the tools for sequences write them; " + _sequence.FOLDER)
     dates = _sequence.DATES
     features = FeaturesInput("FEATURES", "Points or polygons", raster="IMAGES", help="Layer of points or polygons on "
                              "the images, in any CRS.")
@@ -39,7 +39,7 @@ class AbundanceProfile(Tool):
                            "(the default): the field name if there is one, else the feature's number.")
     uncertainty = RastersInput("UNCERTAINTY", "Uncertainty of the abundances", spectral=False, optional=True,
                                help="Standard deviations of the abundances, as some tools for sequences write them: "
-                               "rasters of the same dates, on the same grid and with the same bands, or their folder. "
+                               "rasters of the same dates, on the same grid and with the same names of bands. "
                                "None (the default): the table has no standard deviations.")
     profiles = TableOutput("PROFILES", "Profiles", optional=False, help="Table with a row per feature, date and "
                            "endmember: feature, date (ISO 8601), endmember, fraction (0 to 1, a polygon's mean), sd, "
@@ -56,7 +56,7 @@ class AbundanceProfile(Tool):
 
         from ...engine.sentences import UserError
         sequence = job.sequence(self.images)
-        names = band_names(job, sequence)
+        names, orders = sequence.grid.band_names, _sequence.orders_by_name(sequence.scenes)
         uncertainty = self._uncertainty(job, sequence)
         groups = self._groups(job, sequence.grid)
         rows = len(groups) * sequence.T * len(names)
@@ -65,11 +65,11 @@ class AbundanceProfile(Tool):
                             "table holds {most} at most. Select features.", features=len(groups), dates=sequence.T,
                             names=len(names), rows=rows, most=ROWS)
         job.passes(sequence.T * (2 if uncertainty else 1))
-        fractions = taken(sequence.scenes, groups, job)
+        fractions = taken(sequence.scenes, orders, groups, job)
         _shared.expect_fractions(job, fractions.mean.transpose(1, 0, 2)[:, fractions.pixels > 0])
         errors = None
         if uncertainty:
-            errors = np.where(fractions.pixels[:, None] > 0, taken(uncertainty, groups, job).mean, np.nan)
+            errors = np.where(fractions.pixels[:, None] > 0, taken(*uncertainty, groups, job).mean, np.nan)
         kept = self._with_values(job, fractions)
         profiles = [Profile(groups[g].name, fractions.pixels[:, g], fractions.mean[:, :, g],
                             None if errors is None else errors[:, :, g], fractions.spread[:, :, g]) for g in kept]
@@ -77,10 +77,10 @@ class AbundanceProfile(Tool):
         self._report(job, profiles, sequence, names)
 
     def _uncertainty(self, job, sequence):
-        """The scenes of standard deviations, one for each date; None where they are not given."""
+        """The scenes of standard deviations, one for each date, and their orders of bands; None if not given."""
         from ...engine.dates import written
         from ...engine.sentences import UserError
-        from ...engine.sequences import check_same_place, name_of
+        from ...engine.sequences import check_same_place
         if job.value(self.uncertainty) is None:
             return None
         given = job.sequence(self.uncertainty)
@@ -91,12 +91,8 @@ class AbundanceProfile(Tool):
                             "belong to the abundances, of the same dates.", date=written(missing[0]),
                             dates=", ".join(given.names))
         check_same_place(sequence.grid, given.grid)
-        if given.grid.band_names != sequence.grid.band_names:
-            raise UserError("{first} has the bands {ours}, and {second} has {theirs}. Give the uncertainty that "
-                            "belongs to the abundances, with the same bands.", first=name_of(sequence.grid),
-                            ours=", ".join(sequence.grid.band_names), second=name_of(given.grid),
-                            theirs=", ".join(given.grid.band_names))
-        return [by_date[date] for date in sequence.dates]
+        scenes = [by_date[date] for date in sequence.dates]
+        return scenes, _sequence.orders_by_name(scenes, sequence.grid)
 
     def _groups(self, job, grid):
         """Each feature with its own name: `samples.Group`s."""
@@ -201,16 +197,17 @@ class Taken:
     masked: object
 
 
-def taken(scenes, groups, job):
-    """What is under the `groups` of samples at each date; one scene at a time is read, in blocks."""
+def taken(scenes, orders, groups, job):
+    """What is under the `groups` of samples at each date, the bands in `orders`; scene by scene, in blocks."""
     import numpy as np
 
     from ...engine.samples import sampled
     T, P, G = len(scenes), scenes[0].L, len(groups)
     sums, squares = np.zeros((T, P, G)), np.zeros((T, P, G))
     pixels, masked = np.zeros((T, G), dtype=int), np.zeros((T, G), dtype=int)
-    for t, scene in enumerate(scenes):
+    for t, (scene, order) in enumerate(zip(scenes, orders)):
         for number, A, _, missing in sampled(scene, groups, job.progress):
+            A = A[order]
             sums[t, :, number] += A.sum(axis=1, dtype=np.float64)
             squares[t, :, number] += np.square(A, dtype=np.float64).sum(axis=1)
             pixels[t, number] += A.shape[1]
@@ -234,28 +231,3 @@ def label(feature, field):
     """A feature's name: the value of its `field`, else its field `name`, else its number."""
     value = feature["attributes"].get(field or "name")
     return f"feature {feature['id']}" if value is None or not str(value).strip() else value
-
-
-def band_names(job, sequence):
-    """
-    The names of the bands, which are taken in their order at every date.
-
-    Raises
-    ------
-    UserError
-        Two rasters have the same bands in another order.
-    """
-    from ...engine.sentences import UserError
-    from ...engine.sequences import name_of
-    first = sequence.grid
-    for other in sequence.scenes[1:]:
-        if other.band_names == first.band_names:
-            continue
-        told = dict(first=name_of(first), ours=", ".join(first.band_names), second=name_of(other),
-                    theirs=", ".join(other.band_names))
-        if sorted(other.band_names) == sorted(first.band_names):
-            raise UserError("{first} has the bands {ours}, and {second} has {theirs}: the same in another order. "
-                            "Bring them into one order first (Rearrange bands).", **told)
-        job.warn("{first} has the bands {ours}, and {second} has {theirs}: they are taken as the same endmembers, in "
-                 "this order.", **told)
-    return first.band_names
