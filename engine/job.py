@@ -30,10 +30,13 @@ class Job:
         The plugin's, for the provenance.
     tell : callable(dict)
         Takes what is to be said to whoever started the engine.
+    kept : dict, optional
+        By output folder: names of files that are there already and are not replaced, each with the sentence to say so.
     """
 
-    def __init__(self, tool, values, outputs, version, tell):
+    def __init__(self, tool, values, outputs, version, tell, kept=None):
         self.tool, self.values, self._outputs, self._version, self._tell = tool, values, outputs, version, tell
+        self._kept = kept or {}
         self._passes, self._passed, self._percent, self._scenes = 1, 0, -1, {}
         self.warned = False
         self.result = {"numbers": {}, "rasters": {}, "folders": {}, "spectra": {}, "tables": {}}
@@ -76,7 +79,8 @@ class Job:
         Raises
         ------
         UserError
-            See `sequences.Sequence`; or a date that is missing, or too many or few dates.
+            See `sequences.Sequence`; or a date that is missing, or too many or few dates; or a file that a dated output
+            would have to replace.
         """
         from .sequences import Dated, Sequence, date_of, is_empty, name_of
         given = self.values.get(parameter.name) or []
@@ -109,7 +113,18 @@ class Job:
             self.say("{date}: {image} (date from {source})", date=written(date), image=name_of(scene),
                      source=SOURCES[source])
             images.append(Dated(scene, date, source))
-        return Sequence(images)
+        sequence = Sequence(images)
+        for output in self.tool.outputs():
+            if isinstance(output, FolderOutput) and output.dated:
+                for date in sequence.dates:
+                    self._check_kept(output, stem_of(date) + ".tif")
+        return sequence
+
+    def _check_kept(self, output, file):
+        """Raise UserError where a raster in an output folder would replace what is to stay."""
+        sentence = self._kept.get(output.name, {}).get(file)
+        if sentence:
+            raise UserError("{sentence}", sentence=sentence)
 
     def spectra(self, parameter):
         """The spectra of a spectra parameter, as they are in the layer; None where it is not given."""
@@ -141,6 +156,7 @@ class Job:
         """
         folder, rasters = self.path(output), self.result["folders"].setdefault(output.name, [])
         file = distinct(stem, [other["file"] for other in rasters], ".tif")
+        self._check_kept(output, file)
         rasters.append({"file": file, **_look(output.style, names, options)})
         tags = {}
         if time:
@@ -152,7 +168,7 @@ class Job:
 
     def dated_rasters(self, output, dates, scene, names, **options):
         """A writer for each date of a dated output folder, in a list; files are named after the dates."""
-        return [self.folder_raster(output, written(date).replace(":", ""), scene, names, (date, end), **options)
+        return [self.folder_raster(output, stem_of(date), scene, names, (date, end), **options)
                 for date, end in zip(dates, ends(dates))]
 
     def _writer(self, path, scene, names, options, tags=None):
@@ -250,6 +266,11 @@ class Job:
         """Something that the user should see."""
         self.warned = True
         self._tell({"warning": template, "arguments": arguments})
+
+
+def stem_of(date):
+    """What the raster of a date is named after."""
+    return written(date).replace(":", "")
 
 
 def _look(style, names, options):

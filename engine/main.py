@@ -62,7 +62,7 @@ def run(job, tell):
     values = validate(tool, job["values"])
     outputs = job.get("outputs", {})
     with rasterio.Env(GDAL_CACHEMAX=raster.CACHE):
-        work = Job(tool, values, outputs, job.get("version", ""), tell)
+        work = Job(tool, values, outputs, job.get("version", ""), tell, job.get("kept"))
         tool.run(work)
     return work.result
 

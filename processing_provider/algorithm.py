@@ -1,6 +1,7 @@
 """A Processing algorithm made from a tool's declaration. No tool has a class of its own here."""
 
 import json
+from functools import cached_property
 from pathlib import Path
 
 from qgis.core import QgsExpression, QgsProcessingAlgorithm, QgsProcessingException, QgsProcessingParameterDefinition
@@ -11,7 +12,7 @@ from ..engine.sentences import UserError
 from . import engine_process, engine_python, styles, vectors
 from .features import located_features, spectra_features
 from .parameters import Reader, definition, destination, files_of_folders, no_raster
-from .rasters import RasterSource
+from .rasters import RasterSource, files_of, is_ours
 from .staging import Staging
 from .words import spoken, tr
 
@@ -188,10 +189,11 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         if trouble:
             raise QgsProcessingException(trouble)
         targets = self._targets(parameters, context)
+        kept = self._kept(targets)
         with Staging() as staging:
             outputs = {output.name: str(self._place(output, targets[output.name], staging))
                        for output in self._tool.outputs() if output.name in targets}
-            result = self._run(self._values(parameters, context, staging, feedback), outputs, staging, feedback)
+            result = self._run(self._values(parameters, context, staging, feedback), outputs, kept, staging, feedback)
             if result is None:
                 feedback.pushInfo(tr("Cancelled: nothing was written."))
                 return {}
@@ -244,18 +246,44 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             targets[output.name] = target
         return targets
 
+    @cached_property
+    def _inputs(self):
+        """The files of all inputs, those that they are made of included."""
+        return {file for source in self._paths.values() if source for file in files_of(source.split("|")[0])}
+
     def _check_input(self, output, path):
         """An output replaces no input."""
-        if path in {Path(source.split("|")[0]).resolve() for source in self._paths.values() if source}:
+        if path in self._inputs:
             raise QgsProcessingException(tr(
                 "The output {label} would replace the input {path}. Choose another place for it.").format(
                     label=tr(output.label), path=path))
 
+    def _check_file(self, output, path):
+        """Nor does a file in an output folder, which replaces nothing but rasters that Subpixel wrote."""
+        self._check_input(output, path.resolve())
+        if path.is_file() and not is_ours(path):
+            raise QgsProcessingException(tr(
+                "{path} is there already and was not written by Subpixel, so the output {label} does not replace it. "
+                "Choose another folder.").format(label=tr(output.label), path=path))
+
+    def _kept(self, targets):
+        """By output folder: the files there that are not replaced, each with the sentence that says so."""
+        kept = {}
+        for output in self._tool.outputs():
+            if isinstance(output, declare.FolderOutput) and output.name in targets:
+                kept[output.name] = {}
+                for path in Path(targets[output.name]).glob("*.tif"):
+                    try:
+                        self._check_file(output, path)
+                    except QgsProcessingException as problem:
+                        kept[output.name][path.name] = str(problem)
+        return kept
+
     def _check_folders(self, result, targets):
-        """Nor does a file in an output folder, whose name is known only after the run."""
+        """What is in an output folder by now, of which no more than the names that dates give is known before."""
         for output in self._tool.outputs():
             for answer in result["folders"].get(output.name, []):
-                self._check_input(output, Path(targets[output.name], answer["file"]).resolve())
+                self._check_file(output, Path(targets[output.name], answer["file"]))
 
     @staticmethod
     def _place(output, target, staging):
@@ -301,9 +329,10 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                                                             value=parameters.get(parameter.name)))
         return source
 
-    def _run(self, values, outputs, staging, feedback):
+    def _run(self, values, outputs, kept, staging, feedback):
         """Run the engine. A raster that only QGIS's GDAL can open is copied with it first, and the engine run again."""
-        job = {"tool": self._tool.id, "values": values, "outputs": outputs, "version": version(), "attended": True}
+        job = {"tool": self._tool.id, "values": values, "outputs": outputs, "kept": kept, "version": version(),
+               "attended": True}
         file = staging.work / "job.json"
         while True:
             file.write_text(json.dumps(job, ensure_ascii=False), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from osgeo import gdal
 from qgis.core import (Qgis, QgsProcessingException, QgsProviderRegistry, QgsRasterBlockFeedback, QgsRasterFileWriter,
@@ -28,6 +29,34 @@ def date_of(layer):
         for domain in ("ENVI", "IMAGERY", "") if dataset else ():
             tags.update(dataset.GetMetadata(domain))
     return dates.of_image(begin_of(layer), tags, layer.name(), os.path.basename(layer.source()))
+
+
+def _opened(path):
+    """A file as GDAL's raster, or None."""
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        return gdal.OpenEx(str(path), gdal.OF_RASTER)
+    except RuntimeError:   # what is raised, or not, is for whoever loaded GDAL first to say
+        return None
+    finally:
+        gdal.PopErrorHandler()
+
+
+def files_of(path):
+    """The files that a raster or another layer is made of, resolved: itself, and those that a VRT stands for."""
+    files, unseen = {Path(path).resolve()}, {str(path)}
+    while unseen:
+        dataset = _opened(unseen.pop())
+        found = {Path(file).resolve() for file in dataset and dataset.GetFileList() or []} - files
+        files |= found
+        unseen |= {str(file) for file in found if file.suffix.lower() == ".vrt"}
+    return files
+
+
+def is_ours(path):
+    """Whether Subpixel wrote a file."""
+    dataset = _opened(path)
+    return dataset is not None and dataset.GetMetadataItem("SUBPIXEL_TOOL") is not None
 
 
 class RasterSource:

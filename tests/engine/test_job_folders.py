@@ -75,6 +75,15 @@ def test_a_range_is_that_of_every_raster_of_the_folder(job, scene):
     assert [look["range"] for look in job.result["folders"]["SPECTRA"]] == [[0, 0.5], [0, 0.5]]
 
 
+def test_what_is_to_stay_in_a_folder_is_not_written(scene, tmp_path):
+    job = Job(Sequence(), {"GAIN": 2.0}, {"SPECTRA": str(tmp_path / "out")}, "1", lambda said: None,
+              {"SPECTRA": {"soil.tif": "It is {yours}."}, "MAPS": {"tree.tif": "Of another folder."}})
+    with pytest.raises(UserError, match="^It is {yours}.$"):
+        write(job, "soil", scene)
+    assert not (tmp_path / "out").exists()
+    write(job, "tree", scene)
+
+
 def test_a_folder_that_cannot_be_made_is_a_sentence(job, scene, tmp_path):
     (tmp_path / "möre").write_text("a file")
     with pytest.raises(UserError, match="cannot be written: .*Choose another place"):

@@ -56,7 +56,7 @@ def write(algorithm, examples):
 
 
 def texts(folder):
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def names(folder):
@@ -64,10 +64,15 @@ def names(folder):
 
 
 def older(folder, *files):
-    """Files of the user's."""
+    """Files that are there already: rasters of an earlier run, and others of the user's."""
     folder.mkdir(parents=True)
     for file in files:
-        (folder / file).write_text(f"older {file}")
+        if file.endswith(".tif"):
+            written = gdal.GetDriverByName("GTiff").Create(str(folder / file), 2, 2)
+            written.SetMetadataItem("SUBPIXEL_TOOL", "subpixel:folders")
+            del written
+        else:
+            (folder / file).write_text(f"older {file}")
     return folder
 
 
@@ -131,10 +136,11 @@ def test_other_files_in_the_folder_stay_and_same_named_ones_are_replaced(write, 
     folder = older(tmp_path / "members", "notes.txt", "grass.tif", "grass.qml", "tree.tif", "tree.tif.aux.xml",
                    "soil_ wet.qml")
     older(folder / "sub", "tree.tif")
+    before = texts(folder)
     write(MEMBERS=str(folder))
     assert names(folder) == {*WRITTEN, "notes.txt", "grass.tif", "grass.qml", "sub"}
     for file in ("notes.txt", "grass.tif", "grass.qml", "sub/tree.tif"):
-        assert (folder / file).read_text() == f"older {Path(file).name}"
+        assert (folder / file).read_bytes() == before[file]
     assert gdal.Open(str(folder / "tree.tif")).RasterCount == 40
     assert (folder / "soil_ wet.qml").read_text() == "older soil_ wet.qml", "it belongs to something else"
     write(MEMBERS=str(folder), STEMS="tree")
@@ -203,6 +209,44 @@ def test_a_raster_in_a_folder_never_replaces_the_input(write, examples, tmp_path
     assert (tmp_path / "tree.tif").read_bytes() == before and "tree.qml" not in names(tmp_path)
     write(INPUT=str(tmp_path / "tree.tif"), MEMBERS=str(tmp_path), STEMS="grass")
     assert (tmp_path / "tree.tif").read_bytes() == before and "grass.tif" in names(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["raster", "damaged"])
+def test_a_raster_that_subpixel_did_not_write_is_never_replaced(kind, write, examples, tmp_path):
+    folder = older(tmp_path / "members", "soil_ wet.tif")
+    if kind == "raster":
+        gdal.Translate(str(folder / "tree.tif"), examples["abundances"])
+    else:
+        (folder / "tree.tif").write_text("half a download")
+    before = texts(folder)
+    with pytest.raises(QgsProcessingException, match="tree.tif is there already and was not written by Subpixel, so the "
+                                                     "output Members does not replace it. Choose another folder"):
+        write(MEMBERS=str(folder))
+    assert texts(folder) == before
+
+
+def test_a_raster_that_came_while_the_tool_ran_is_not_replaced_either(write, tmp_path):
+    def meanwhile(feedback):
+        (tmp_path / "tree.tif").write_text("the user's")
+    with pytest.raises(QgsProcessingException, match="tree.tif is there already and was not written by Subpixel"):
+        write(Feedback(meanwhile), MEMBERS=str(tmp_path))
+    assert texts(tmp_path) == {"tree.tif": b"the user's"}
+
+
+@pytest.mark.parametrize("output", ["folder", "raster"])
+def test_what_a_virtual_input_is_made_of_is_never_replaced(output, write, examples, tmp_path):
+    scene = older(tmp_path / "members", "tree.tif") / "tree.tif"
+    made = gdal.Translate(str(scene), examples["scene"])
+    made.SetMetadataItem("SUBPIXEL_TOOL", "subpixel:another")
+    del made
+    gdal.Translate(str(tmp_path / "inner.vrt"), str(scene), format="VRT").FlushCache()
+    gdal.Translate(str(tmp_path / "outer.vrt"), str(tmp_path / "inner.vrt"), format="VRT").FlushCache()
+    before = texts(tmp_path)
+    for virtual in ("inner.vrt", "outer.vrt"):
+        with pytest.raises(QgsProcessingException, match="would replace the input .*tree.tif. Choose another place"):
+            write(INPUT=str(tmp_path / virtual),
+                  **{"MEMBERS": str(scene.parent)} if output == "folder" else {"FACTORS": str(scene)})
+    assert texts(tmp_path) == before
 
 
 def test_an_input_is_no_output_folder(write, examples):

@@ -289,6 +289,27 @@ def test_a_result_never_replaces_an_image_of_the_same_name(several, run, images,
     assert not list((images / "sub").iterdir())
 
 
+@pytest.mark.parametrize("virtual", [True, False])
+def test_what_is_to_stay_is_said_before_anything_is_learned(virtual, run, images, tmp_path):
+    """The sources of virtual images, or another raster of the user's, in the folder of the results."""
+    out = tmp_path / "out"
+    out.mkdir()
+    given = str(images)
+    if virtual:
+        given = [str(tmp_path / f"{date}.vrt") for date in fixtures.DATES]
+        for path, date, source in zip(given, fixtures.DATES, sorted(images.glob("image*.tif"))):
+            shutil.move(source, out / f"{date}.tif")
+            gdal.Translate(path, str(out / f"{date}.tif"), format="VRT").FlushCache()
+    else:
+        shutil.copy(next(images.glob("image*.tif")), out / FILES[1])
+    before, feedback = {path: path.read_bytes() for path in out.iterdir()}, Feedback()
+    words = "would replace the input .*2020-03-01.tif" if virtual else "2020-05-15.tif is there already and was not wri"
+    with pytest.raises(QgsProcessingException, match=words):
+        unmix(run, given, out, feedback)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    assert len(said(feedback)) == 3 and not feedback.steps, "the images were opened, and no more"
+
+
 def test_a_second_run_replaces_the_first(run, images, tmp_path):
     unmix(run, str(images), tmp_path / "out")
     before = {path.name for path in (tmp_path / "out").iterdir()}
