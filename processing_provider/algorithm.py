@@ -115,9 +115,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
     def checkParameterValues(self, parameters, context):
         folders, parameters = parameters, self._with_files(parameters)
         for parameter in self._tool.parameters():
-            if isinstance(parameter, declare.RastersInput) and isinstance(parameters.get(parameter.name), list):
-                problem = self._rasters_complaint(parameter, folders[parameter.name], parameters[parameter.name],
-                                                  context)
+            if isinstance(parameter, declare.RastersInput):
+                problem = self._rasters_complaint(parameter, folders, parameters, context)
                 if problem:
                     return False, problem
             given = spelled_out(parameter, parameters.get(parameter.name))
@@ -150,8 +149,15 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return (False, spoken(problem.template, problem.arguments)) if problem else (True, "")
 
     @staticmethod
-    def _rasters_complaint(parameter, given, files, context):
-        """What is wrong with the rasters of a parameter of several, of whose sentence QGIS's own would name none."""
+    def _rasters_complaint(parameter, folders, parameters, context):
+        """
+        What is wrong with the rasters of a parameter of several, of whose sentence QGIS's own would name none.
+
+        `folders` holds what was given, `parameters` the files in its place.
+        """
+        given, files = folders.get(parameter.name), parameters.get(parameter.name)
+        if not isinstance(files, list):
+            return None
         if not files and given:
             return tr("{label}: {value} holds no rasters. Choose raster layers or files, or the folder that holds "
                       "them.").format(label=tr(parameter.label), value=given)
@@ -161,7 +167,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """Layers live in QGIS's main thread, so they are taken apart here."""
-        reader = Reader(self, self._with_files(parameters), context)
+        folders, parameters = parameters, self._with_files(parameters)
+        reader = Reader(self, parameters, context)
         for parameter in self._tool.parameters():
             if isinstance(parameter, declare.RasterInput) and reader.given(parameter.name):
                 layer = reader.raster(parameter)
@@ -172,6 +179,9 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 self._rasters[parameter.name] = RasterSource(parameter.name, layer)
                 self._paths[parameter.name] = layer.source()
             elif isinstance(parameter, declare.RastersInput):
+                problem = self._rasters_complaint(parameter, folders, parameters, context)
+                if problem:   # QGIS leaves out what it cannot read
+                    raise QgsProcessingException(problem)
                 self._sequences[parameter.name] = [RasterSource(f"{parameter.name}{number}", layer)
                                                    for number, layer in enumerate(reader.rasters(parameter), 1)]
                 self._paths.update({source.name: source.path for source in self._sequences[parameter.name]})

@@ -2,13 +2,14 @@
 
 import os
 
-from qgis.core import (Qgis, QgsProcessingOutputMultipleLayers, QgsProcessingOutputNumber, QgsProcessingParameterBand,
-                       QgsProcessingParameterBoolean, QgsProcessingParameterEnum, QgsProcessingParameterFeatureSource,
-                       QgsProcessingParameterField, QgsProcessingParameterFile, QgsProcessingParameterFileDestination,
-                       QgsProcessingParameterFolderDestination, QgsProcessingParameterMultipleLayers,
-                       QgsProcessingParameterNumber, QgsProcessingParameterRasterDestination,
-                       QgsProcessingParameterRasterLayer, QgsProcessingParameterString,
-                       QgsProcessingParameterVectorDestination, QgsProcessingUtils, QgsProperty)
+from qgis.core import (Qgis, QgsMapLayer, QgsProcessingOutputMultipleLayers, QgsProcessingOutputNumber,
+                       QgsProcessingParameterBand, QgsProcessingParameterBoolean, QgsProcessingParameterEnum,
+                       QgsProcessingParameterFeatureSource, QgsProcessingParameterField, QgsProcessingParameterFile,
+                       QgsProcessingParameterFileDestination, QgsProcessingParameterFolderDestination,
+                       QgsProcessingParameterMultipleLayers, QgsProcessingParameterNumber,
+                       QgsProcessingParameterRasterDestination, QgsProcessingParameterRasterLayer,
+                       QgsProcessingParameterString, QgsProcessingParameterVectorDestination, QgsProcessingUtils,
+                       QgsProperty)
 
 from ..engine import declare
 from .words import tr
@@ -122,11 +123,18 @@ def files_of_folders(value):
 
 
 def no_raster(items, context):
-    """The first of several rasters, given as files or names of layers, that cannot be read as one, or None."""
+    """The first of several rasters, layers or what names them, that cannot be read as one, or None."""
     def readable(item):
-        layer = QgsProcessingUtils.mapLayerFromString(item, context, True, QgsProcessingUtils.LayerHint.Raster)
+        layer = QgsProcessingUtils.mapLayerFromString(item, context, True, QgsProcessingUtils.LayerHint.Raster) \
+            if isinstance(item, str) else item
         return layer is not None and layer.isValid()
-    return next((item for item in items if isinstance(item, str) and not readable(item)), None)
+    return next((item if isinstance(item, str) else item.source() for item in items
+                 if isinstance(item, (str, QgsMapLayer)) and not readable(item)), None)
+
+
+def words_of_dates(value):
+    """Dates as a line of words, which scripts may give as a list."""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 class Reader:
@@ -160,6 +168,8 @@ class Reader:
             return read.parameterAsEnumString(parameters, name, context)
         if isinstance(parameter, declare.Flag):
             return read.parameterAsBool(parameters, name, context)
+        if isinstance(parameter, declare.DatesInput) and isinstance(parameters[name], (list, tuple)):
+            return words_of_dates(parameters[name])
         return read.parameterAsString(parameters, name, context)
 
     def raster(self, parameter):

@@ -219,8 +219,8 @@ def test_a_raster_that_subpixel_did_not_write_is_never_replaced(kind, write, exa
     else:
         (folder / "tree.tif").write_text("half a download")
     before = texts(folder)
-    with pytest.raises(QgsProcessingException, match="tree.tif is there already and was not written by Subpixel, so the "
-                                                     "output Members does not replace it. Choose another folder"):
+    with pytest.raises(QgsProcessingException, match="tree.tif is there already and was not written by Subpixel, so "
+                                                     "the output Members does not replace it. Choose another folder"):
         write(MEMBERS=str(folder))
     assert texts(folder) == before
 

@@ -1,5 +1,6 @@
 """Sequences in QGIS: folders, files and layers as images, their dates, and what is loaded with its time."""
 
+import datetime
 import os
 import shutil
 from pathlib import Path
@@ -119,7 +120,30 @@ def test_a_file_that_is_no_raster_is_never_left_out_silently(run, images, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", ["file", "layer", "folder"])
+def test_nor_where_nobody_checks_before_the_run(kind, qgis, images, tmp_path):
+    """As in a model, and in a script that runs an algorithm itself."""
+    (images / "image_20200601.tif").write_text("no raster")
+    paths = sorted(str(path) for path in images.glob("image*.tif"))
+    given = {"file": paths, "layer": [QgsRasterLayer(path, "x") for path in paths], "folder": str(images)}[kind]
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("subpixel:fclssequence")
+    feedback = Feedback()
+    values = {"IMAGES": given, **COUNT, "ABUNDANCES": str(tmp_path / "out")}
+    assert algorithm.run(values, QgsProcessingContext(), feedback, {}, True) == ({}, False)
+    assert len(feedback.errors) == 1 and not (tmp_path / "out").exists()
+    assert "image_20200601.tif cannot be read as a raster. Choose a raster layer or file." in feedback.errors[0]
+
+
 # dates
+
+def test_dates_may_be_a_list(run, images, tmp_path):
+    given = ["2001-01-01", datetime.date(2002, 1, 1), datetime.datetime(2003, 1, 1, 10, 30)]
+    dates, files = unmix(run, str(images), tmp_path / "out", DATES=given)
+    assert files == ["2001-01-01.tif", "2002-01-01.tif", "2003-01-01T1030.tif"]
+    assert all(line.endswith("(date from the parameter Dates)") for line in dates)
+    with pytest.raises(QgsProcessingException, match="There are 2 dates for 3 images"):
+        unmix(run, str(images), tmp_path / "out", DATES=given[:2])
+
 
 def test_the_layers_time_counts_before_metadata_and_name_and_given_dates_before_all(run, images, tmp_path):
     paths = sorted(str(path) for path in images.glob("image*.tif"))
