@@ -58,7 +58,8 @@ def expect_fractions(job, A):
     """Warn, once, where the bands of what should be abundances add up to something quite different from one."""
     import numpy as np
     total = np.abs(A[:, ::97], dtype=np.float64).sum(axis=0).mean() if A.size else 1.0
-    if total > 5 and not job.warned:
+    if total > 5 and not hasattr(job, "told_of_sums"):
+        job.told_of_sums = True
         job.warn("The bands add up to about {total}, and abundances add up to about 1: is this an abundance raster "
                  "and not the image itself?", total=f"{total:.4g}")
 

@@ -1,4 +1,4 @@
-"""Sequences through the engine, by the tool that unmixes date by date: what is read, what is written, what is said."""
+"""Sequences through the engine: what is read, written and said, date by date and by the methods that use all dates."""
 
 import json
 
@@ -8,6 +8,11 @@ import rasterio
 from toolruns import TRANSFORM, given, raster, read, run_tool, spectra
 
 import subpixel.engine.raster as engine_raster
+from subpixel.algorithms.multitemporal.hbun import hbun
+from subpixel.algorithms.multitemporal.kalmanem import BOUNDED, learn
+from subpixel.algorithms.multitemporal.onlineunmixing import onlineunmixing
+from subpixel.algorithms.multitemporal.sequence import reference
+from subpixel.engine import memory
 from subpixel.engine.main import run
 from subpixel.engine.sentences import UserError
 
@@ -47,12 +52,24 @@ def images(folder, noise=0.0, drift=True, masked=True, seed=3):
     return given
 
 
-def unmix(folder, given, **values):
-    """Run the tool: abundances (T, P, ROWS, COLS) with NaN for nodata, the result, and all that was said."""
-    outputs = {name: folder / name.lower() for name in ("ABUNDANCES", "CHANGE", "DATEDENDMEMBERS", "REPORT")}
-    result, said = run_tool("fclssequence", {"IMAGES": given, "COUNT": P, **values}, **outputs)
-    A = np.stack([read(outputs["ABUNDANCES"] / answer["file"]) for answer in result["folders"]["ABUNDANCES"]])
-    return np.where(A == NODATA, np.nan, A), result, said
+def unmix(folder, given, tool="fclssequence", more=(), **values):
+    """Run a tool: abundances (T, P, ROWS, COLS) with NaN for nodata, the result, and all that was said."""
+    names = ("ABUNDANCES", "CHANGE", "DATEDENDMEMBERS", "REPORT", *more)
+    result, said = run_tool(tool, {"IMAGES": given, "COUNT": P, **values},
+                            **{name: folder / name.lower() for name in names})
+    return stack(folder, result), result, said
+
+
+def stack(folder, result, output="ABUNDANCES"):
+    """The rasters of an output folder (T, bands, ROWS, COLS), NaN for nodata."""
+    values = np.stack([read(folder / output.lower() / look["file"]) for look in result["folders"][output]])
+    return np.where(values == NODATA, np.nan, values)
+
+
+def pixels(given):
+    """The images as algorithms take them: (T, BANDS, N), and what is valid (T, N)."""
+    Y = np.stack([read(image["path"]).reshape(BANDS, -1) for image in given])
+    return Y, (Y != NODATA).all(axis=1)
 
 
 def matched(A):
@@ -200,4 +217,91 @@ def test_nothing_is_written_where_the_images_do_not_fit(tmp_path):
                      wavelengths=WAVES)
     with pytest.raises(UserError, match="not on one grid: 15 x 12 and 15 x 13 pixels"):
         unmix(tmp_path / "results", [*given, {"path": str(shifted), "crs": None}])
+    assert not (tmp_path / "results").exists()
+
+
+# methods that use the dates together
+
+QUICK = {"SWEEPS": 60, "BURNIN": 30}
+
+
+@pytest.mark.parametrize("tool, values, mean", [("kalmanem", {}, 0.03), ("onlineunmixing", {}, 0.07),
+                                                ("hbun", {**QUICK, "CLOSENESS": 0}, 0.03)])
+def test_fractions_are_recovered_by_every_method(tool, values, mean, tmp_path):
+    A, result, said = unmix(tmp_path, images(tmp_path, noise=1e-3), tool, **values)
+    A = A[:, matched(A)]
+    assert np.nanmean(np.abs(A - truth())) < mean
+    assert np.nanmin(A) >= 0 and np.nanmax(np.abs(A.sum(axis=1) - 1)) < 1e-4
+    assert result["numbers"]["RMSE"] < 0.02
+    assert not any("has not settled" in words for words in said)
+    found = result["spectra"]["DATEDENDMEMBERS"]["features"]
+    assert [feature["attributes"]["date"] for feature in found[::P]] == list(DATES)
+    # spectra become brighter from date to date, and the endmembers follow
+    assert np.sum(found[-1]["profile"]["y"]) > np.sum(found[P - 1]["profile"]["y"])
+
+
+@pytest.mark.parametrize("tool, values, filled", [("kalmanem", {}, True), ("onlineunmixing", {}, False),
+                                                  ("hbun", QUICK, True)])
+def test_a_masked_pixel_is_filled_or_left_as_the_tool_says(tool, values, filled, tmp_path):
+    A, _, _ = unmix(tmp_path, images(tmp_path), tool, **values)
+    missing = [np.argwhere(np.isnan(part).any(axis=0)).tolist() for part in A]
+    assert missing == [[[0, 0]], [[0, 0]] if filled else [[0, 0], [5, 6]], [[0, 0]]]
+
+
+def direct(tool, given, seed=0):
+    """Abundances and deviations (T, P, ROWS, COLS) by the algorithm itself, at the tool's settings."""
+    Y, valid = pixels(given)
+    M = reference(np.where(valid[:, None], Y, 0), P, np.random.default_rng(seed), valid)
+    if tool == "kalmanem":
+        A, sd = learn(Y, M, valid, iterations=100, tolerance=3e-5, **BOUNDED).unmix(Y, valid)
+    elif tool == "hbun":
+        found = hbun(Y, M, (ROWS, COLS), valid, iterations=60, burn_in=30, seed=seed)
+        A, sd = found.A, found.sd
+    else:
+        A, sd = onlineunmixing(Y, M, valid, seed=seed).A, None
+    return [None if part is None else part.reshape(len(DATES), P, ROWS, COLS) for part in (A, sd)]
+
+
+@pytest.mark.parametrize("tool, values", [("kalmanem", {}), ("onlineunmixing", {}), ("hbun", QUICK)])
+def test_abundances_and_uncertainty_are_those_of_the_algorithm(tool, values, tmp_path, monkeypatch):
+    given = images(tmp_path, noise=3e-3)
+    monkeypatch.setattr(engine_raster, "BLOCK_VALUES", 3000)   # several blocks
+    deviations = () if tool == "onlineunmixing" else ("UNCERTAINTY",)
+    A, result, _ = unmix(tmp_path, given, tool, deviations, **values)
+    expected, sd = direct(tool, given)
+    assert np.allclose(A, expected, atol=2e-4, equal_nan=True)
+    for output in deviations:
+        found = stack(tmp_path, result, output)
+        assert np.allclose(found, sd, rtol=0.01, atol=2e-4, equal_nan=True)
+        looks = result["folders"][output]
+        assert looks[0]["range"][0] == 0 and 0.5 * np.nanmax(sd) < looks[0]["range"][1] <= 1.01 * np.nanmax(sd)
+        assert {look["band"] for look in looks} == {look["band"] for look in result["folders"]["ABUNDANCES"]}
+
+
+@pytest.mark.parametrize("tool, values", [("kalmanem", {}), ("onlineunmixing", {}), ("hbun", QUICK)])
+def test_given_endmembers_are_where_every_method_starts(tool, values, tmp_path):
+    names = ["water", "tree", "soil"]
+    A, result, _ = unmix(tmp_path, images(tmp_path, noise=1e-3), tool, ENDMEMBERS=spectra(endmembers(1), names, WAVES),
+                         **values)
+    assert np.nanmean(np.abs(A - truth())) < 0.06   # in the order of the given ones
+    assert [look["names"] for look in result["folders"]["ABUNDANCES"]] == [names] * 3
+
+
+@pytest.mark.parametrize("tool", ["kalmanem", "onlineunmixing"])
+def test_what_has_not_settled_is_said_with_the_number_of_iterations(tool, tmp_path):
+    _, _, said = unmix(tmp_path, images(tmp_path), tool, ITERATIONS=2)
+    assert any("It has not settled after 2 iterations" in words for words in said)
+
+
+def test_a_burn_in_of_all_sweeps_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="The burn-in is 20 of 20 sweeps, so that none would count. Choose a smaller"):
+        unmix(tmp_path / "results", images(tmp_path), "hbun", SWEEPS=20, BURNIN=20)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_sequence_that_does_not_fit_in_memory_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10000)
+    with pytest.raises(UserError, match="GB of memory and 0.0 GB are free. Clip the images, or use a method that "
+                                        "needs less: redsunn, kalmanem or onlineunmixing."):
+        unmix(tmp_path / "results", images(tmp_path), "hbun", **QUICK)
     assert not (tmp_path / "results").exists()

@@ -142,7 +142,7 @@ class SequenceTool(Tool):
         if not hasattr(self, "_learning"):
             most = max(1000, LEARN // (sequence.T * sequence.L))
             Y, valid, _ = sequence.sample(most, job.progress)
-            if Y.shape[2] < sequence.grid.width * sequence.grid.height // 4:
+            if most < sequence.grid.width * sequence.grid.height:
                 job.say("Learning from {count} pixels, spread over the images.", count=Y.shape[2])
             kept = valid.any(axis=1)
             if not kept.all():   # the few pixels looked at may miss all that an almost clouded image has
@@ -180,11 +180,9 @@ class SequenceTool(Tool):
                     rasters = values[output.name] if isinstance(output, FolderOutput) else [values[output.name]]
                     for file, raster in zip(files[output.name], rasters, strict=True):
                         file.write(window, raster)
-        shown = figures.most_changed() + 1
         for output in outputs:
-            if output.style in (Style.FRACTIONS, Style.CHANGE) and len(names) == len(
-                    self.bands_of(output, sequence, names)):
-                job.show_band(output, shown)
+            if self.bands_of(output, sequence, names) == names:   # the same material in all of them
+                job.show_band(output, figures.most_changed() + 1)
             if output.style is Style.CHANGE:
                 job.give_range(output, -1, 1)
             if output.name in figures.most and output.style is Style.DEPARTURE:
