@@ -1,6 +1,6 @@
 """What learning and applying ReDSUNN share: what a trained model gives for a block, and its file."""
 
-from ...engine.declare import FolderOutput, Integer, RasterOutput, Style
+from ...engine.declare import FolderOutput, Integer, LayersOutput, RasterOutput, Style
 from . import _sequence
 
 KEPT = ("names", "bands", "count", "wavelengths")   # in a model's file, beside the state
@@ -19,10 +19,14 @@ class ModelTool(_sequence.SequenceTool):
                     help="From so many draws of the posterior the uncertainty is taken, 2 to 100000. Default 50, which "
                          "gives it to a tenth. Without meaning where no uncertainty is asked for.")
     uncertainty = _sequence.UNCERTAINTY
+    uncertainty_layers = _sequence.UNCERTAINTY_LAYERS
     variability = FolderOutput("VARIABILITY", "Variability of the spectra", style=Style.DEPARTURE, dated=True,
                                create=False, help="Folder with a raster per date, with a band per endmember: how far "
                                "its spectrum in the pixel is from the reference, as a share of it (0.1 is ten per "
                                "cent). It means little where the endmember's fraction is near zero. Nodata is -9999.")
+    variability_layers = LayersOutput("VARIABILITYLAYERS", "Variability as layers", folder="VARIABILITY", help="The "
+                                      "rasters of the variability as a list, for the next step of a model. " +
+                                      _sequence.ASKED)
     detector = RasterOutput("CHANGEINDEX", "Change index", style=Style.DEPARTURE, create=False, help="Raster with a "
                             "band for every date but the first: half the sum of the absolute differences between the "
                             "fractions expected from the date before and those that the image shows by itself, 0 to 1 "

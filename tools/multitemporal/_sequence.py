@@ -36,6 +36,10 @@ UNCERTAINTY = FolderOutput("UNCERTAINTY", "Uncertainty of the abundances", style
                            create=False, help="Folder with a raster per date, with a band per endmember: the standard "
                            "deviation of its fraction. Nodata is -9999.")
 
+ASKED = "Empty where that folder is not asked for: in a model, make the folder an output of the model too."
+UNCERTAINTY_LAYERS = LayersOutput("UNCERTAINTYLAYERS", "Uncertainty as layers", folder="UNCERTAINTY", help="The "
+                                  "rasters of the uncertainty as a list, for the next step of a model. " + ASKED)
+
 
 DATED_ENDMEMBERS = SpectraOutput("DATEDENDMEMBERS", "Endmembers by date", help="Layer with the spectra of every date, "
                                  "named after date and endmember, which are fields too (endmember, date).")

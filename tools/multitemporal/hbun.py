@@ -42,6 +42,7 @@ class HierarchicalBayesianUnmixing(_sequence.SequenceTool):
                     advanced=True, help="Precision of the difference of fractions between successive dates, 0 or more. "
                     "Empty: drawn with all else.")
     uncertainty = _sequence.UNCERTAINTY
+    uncertainty_layers = _sequence.UNCERTAINTY_LAYERS
     dated_endmembers = _sequence.DATED_ENDMEMBERS
     example = {"IMAGES": "images", "COUNT": 3, "SWEEPS": 40, "BURNIN": 20}
 

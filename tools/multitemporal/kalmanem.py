@@ -49,6 +49,7 @@ class KalmanExpectationMaximisation(_sequence.SequenceTool):
                      "settled when an iteration raises the log-likelihood by less than this for each value of the "
                      "images that is learned from, 0 to 1. Default 0.00003, which takes some 15 to 80 iterations.")
     uncertainty = _sequence.UNCERTAINTY
+    uncertainty_layers = _sequence.UNCERTAINTY_LAYERS
     dated_endmembers = _sequence.DATED_ENDMEMBERS
 
     def method(self, job, sequence, spectra):
