@@ -48,6 +48,11 @@ def is_step_of_model(feedback):
     return feedback.metaObject().className() == "QgsProcessingMultiStepFeedback"
 
 
+def files_in(targets, folder, result):
+    """Paths of the rasters that a run wrote to an output folder."""
+    return [str(Path(targets[folder], answer["file"])) for answer in result["folders"].get(folder, [])]
+
+
 class ToolAlgorithm(QgsProcessingAlgorithm):
     """Shows one tool to QGIS and runs it in the engine."""
 
@@ -217,10 +222,12 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 # points show where spectra come from, and a scene in natural colours what the other maps are of
                 above = output.name in result["spectra"] or output.style is declare.Style.SPECTRAL
                 styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", above)
-            elif isinstance(output, declare.FolderOutput) and output.dated and not is_step_of_model(feedback):
-                styles.load_dated([(str(Path(targets[output.name], answer["file"])), Path(answer["file"]).stem)
-                                   for answer in result["folders"].get(output.name, [])], context,
-                                  f"{tr(output.label)} ({self._tool.id})")
+            elif isinstance(output, declare.FolderOutput) and output.name in targets and output.dated:
+                folder, written = targets[output.name], files_in(targets, output.name, result)
+                self._warn_of_others(output, folder, written, feedback)
+                if not is_step_of_model(feedback):
+                    styles.load_dated(written, context,
+                                      f"{tr(output.label)} ({self._tool.id}), {styles.name_of_folder(folder)}")
         return {output.name: self._given_back(output, result, targets) for output in self._tool.outputs()}
 
     @staticmethod
@@ -229,9 +236,19 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         if isinstance(output, declare.NumberOutput):
             return result["numbers"].get(output.name)
         if isinstance(output, declare.LayersOutput):
-            return [str(Path(targets[output.folder], answer["file"]))
-                    for answer in result["folders"].get(output.folder, [])]
+            return files_in(targets, output.folder, result)
         return targets.get(output.name)
+
+    def _warn_of_others(self, output, folder, written, feedback):
+        """Who takes the folder for a sequence also gets what was there before, perhaps of other dates."""
+        others = len(set(files_of_folders(folder)) - set(written))
+        if others:
+            lists = [each.name for each in self._tool.outputs()
+                     if isinstance(each, declare.LayersOutput) and each.folder == output.name]
+            feedback.pushWarning(tr(
+                "{folder} also holds {count} rasters that are not of this run, and a tool that is given the folder "
+                "takes them too. Give it only those of this run{list}, or choose an empty folder.").format(
+                    folder=folder, count=others, list=f" ({lists[0]})" if lists else ""))
 
     def _targets(self, parameters, context):
         """Where each output that is wanted goes, by name. No two are the same, and none is an input."""

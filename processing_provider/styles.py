@@ -1,5 +1,8 @@
 """How layers look: a renderer for each kind of output, kept as a `.qml` beside the file for whoever opens it."""
 
+import time
+from pathlib import Path
+
 from qgis.core import (Qgis, QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement,
                        QgsDateTimeRange, QgsGradientColorRamp, QgsGradientStop, QgsMarkerSymbol,
                        QgsMultiBandColorRenderer, QgsPalettedRasterRenderer, QgsPalLayerSettings,
@@ -19,6 +22,8 @@ STOPS = 11
 class _Styler(QgsProcessingLayerPostProcessorInterface):
     """
     Gives a layer the style beside its file, which Processing does not load; puts it above others or folds its legend.
+
+    Layers of that file that the project has already hold on to what it was before: they are read again.
     """
 
     def __init__(self, above=False, folded=False):
@@ -26,8 +31,12 @@ class _Styler(QgsProcessingLayerPostProcessorInterface):
         self._above, self._folded = above, folded
 
     def postProcessLayer(self, layer, context, feedback):
-        layer.loadDefaultStyle()
-        layer.triggerRepaint()
+        there = context.project().mapLayers() if context.project() else {}
+        same = {id: other for id, other in there.items() if other.source() == layer.source()}
+        for each in {layer.id(): layer, **same}.values():
+            each.reload()
+            each.loadDefaultStyle()
+            each.triggerRepaint()
         node = context.project().layerTreeRoot().findLayer(layer.id()) if context.project() else None
         if node and self._folded:
             node.setExpanded(False)
@@ -55,12 +64,18 @@ def _style_by(details, path, styler):
     details.setPostProcessor(_stylers[path])
 
 
-def load_dated(rasters, context, group):
-    """Have rasters, pairs of path and name, loaded and styled in a group of their own when the run is over."""
+def name_of_folder(folder):
+    """What tells an output folder from others: its name, or for a temporary one when it was made."""
+    temporary = Path(QgsProcessingUtils.tempFolder()).resolve() in Path(folder).resolve().parents
+    return time.strftime("%H:%M:%S") if temporary else Path(folder).name
+
+
+def load_dated(paths, context, group):
+    """Have rasters loaded and styled in a group of their own when the run is over."""
     if not context.project():
         return
-    for number, (path, name) in enumerate(reversed(rasters)):   # the last is loaded on top, and keeps its legend
-        details = QgsProcessingContext.LayerDetails(name, context.project(), group,
+    for number, path in enumerate(reversed(paths)):   # the last is loaded on top, and keeps its legend
+        details = QgsProcessingContext.LayerDetails(Path(path).stem, context.project(), group,
                                                     QgsProcessingUtils.LayerHint.Raster)
         details.groupName = group
         _style_by(details, path, _Styler(folded=number > 0))

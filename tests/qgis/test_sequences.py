@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -209,7 +210,7 @@ def test_dated_rasters_are_loaded_in_a_group_with_their_time_and_style(qgis, ima
     assert sorted(layers) == [str(tmp_path / "out" / file) for file in FILES] == results["ABUNDANCELAYERS"]
     for date, path in zip(fixtures.DATES, sorted(layers)):
         details = layers[path]
-        assert details.name == date and details.groupName == "Abundances (fclssequence)"
+        assert details.name == date and details.groupName == "Abundances (fclssequence), out"
         layer = QgsProcessingUtils.mapLayerFromString(path, context, True)
         details.setOutputLayerName(layer)
         details.postProcessor().postProcessLayer(layer, context, Feedback())
@@ -232,6 +233,39 @@ def test_their_times_follow_each_other(qgis, images, project, tmp_path):
     for moment in ("2020-05-15T00:00:00Z", "2020-06-01T12:00:00Z", "2020-09-29T23:59:59Z"):
         assert [span.contains(QDateTime.fromString(moment, Qt.DateFormat.ISODate)) for span in spans] == [
             False, True, False], moment
+
+
+def finish(layers, context):
+    """Load layers as the toolbox does after a run."""
+    for path, details in layers.items():
+        layer = QgsProcessingUtils.mapLayerFromString(path, context, True)
+        owned = context.temporaryLayerStore().takeMapLayer(layer)
+        if owned:
+            details.project.addMapLayer(owned)
+        details.postProcessor().postProcessLayer(layer, context, Feedback())
+
+
+def test_layers_of_an_earlier_run_show_the_present_one(qgis, images, project, tmp_path):
+    out = {"ABUNDANCES": str(tmp_path / "out")}
+    finish(*loaded(str(images), out)[1:])
+    project.addMapLayer(QgsRasterLayer(str(tmp_path / "out" / FILES[0]), "added by hand"))
+    before = list(project.mapLayers().values())
+    assert len(before) == 4 and {layer.bandCount() for layer in before} == {3}
+    finish(*loaded(str(images), {**out, "COUNT": 4})[1:])
+    assert list(project.mapLayers().values()) == before
+    assert {layer.bandCount() for layer in before} == {4}
+    places = [QgsPointXY(*fixtures.at(col, 14)) for col in range(8, 20)]
+    for layer in before:
+        shown, fresh = ([each.dataProvider().sample(place, 4) for place in places]
+                        for each in (layer, QgsRasterLayer(layer.source(), "fresh")))
+        assert shown == fresh and all(ok for _, ok in shown) and len(set(shown)) > 1
+
+
+def test_runs_into_different_folders_have_groups_of_their_own(qgis, images, project, tmp_path):
+    groups = [next(iter(loaded(str(images), {"ABUNDANCES": str(out)})[1].values())).groupName
+              for out in (tmp_path / "strict", tmp_path / "loose", "TEMPORARY_OUTPUT")]
+    assert groups[:2] == ["Abundances (fclssequence), strict", "Abundances (fclssequence), loose"]
+    assert re.fullmatch(r"Abundances \(fclssequence\), \d\d:\d\d:\d\d", groups[2])
 
 
 def test_a_run_without_a_project_loads_nothing(qgis, images, tmp_path):
@@ -340,6 +374,17 @@ def test_a_second_run_replaces_the_first(run, images, tmp_path):
     unmix(run, str(images), tmp_path / "out", COUNT=4)
     assert {path.name for path in (tmp_path / "out").iterdir()} == before
     assert gdal.Open(str(tmp_path / "out" / FILES[0])).RasterCount == 4
+
+
+def test_rasters_of_an_earlier_run_are_left_and_counted(run, images, tmp_path):
+    feedbacks = [Feedback() for _ in range(3)]
+    for feedback, dates in zip(feedbacks, (None, None, "2001-01-01, 2002-01-01, 2020-09-30")):
+        unmix(run, str(images), tmp_path / "out", feedback, DATES=dates)
+    assert [feedback.warnings for feedback in feedbacks[:2]] == [[], []]
+    assert len(list((tmp_path / "out").glob("*.tif"))) == 5
+    assert feedbacks[2].warnings == [
+        f"{tmp_path / 'out'} also holds 2 rasters that are not of this run, and a tool that is given the folder takes "
+        "them too. Give it only those of this run (ABUNDANCELAYERS), or choose an empty folder."]
 
 
 # headless
