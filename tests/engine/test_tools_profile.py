@@ -195,6 +195,14 @@ def test_images_instead_of_abundances_are_warned_of(tmp_path):
     assert any("is this an abundance raster and not the image itself?" in words for words in said)
 
 
+def test_another_warning_does_not_keep_that_back(tmp_path):
+    clouded = np.full((1, *fractions().shape[1:]), -9999.0)
+    values = np.concatenate([1000 * np.abs(fractions()), clouded])
+    _, said = profile(tmp_path, [at(7, 3)], files(tmp_path, values, dates=(*DATES, "2020-12-01")))
+    assert any("Left out" in words for words in said)
+    assert sum("is this an abundance raster and not the image itself?" in words for words in said) == 1
+
+
 def test_too_many_rows_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("subpixel.tools.multitemporal.abundanceprofile.ROWS", 17)
     with pytest.raises(UserError, match="2 features at 3 dates with 3 endmembers make 18 rows, and a table holds 17"):

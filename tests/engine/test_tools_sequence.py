@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from sequenceruns import BANDS, COLS, DATES, NODATA, ROWS, WAVES, P, endmembers, images, matched, pixels, stack, truth
 from toolruns import TRANSFORM, given, raster, read, run_tool, spectra
 
 import subpixel.engine.raster as engine_raster
@@ -14,43 +15,10 @@ from subpixel.algorithms.multitemporal.onlineunmixing import onlineunmixing
 from subpixel.algorithms.multitemporal.sequence import reference
 from subpixel.engine import memory
 from subpixel.engine.main import run
+from subpixel.engine.raster import Scene
 from subpixel.engine.sentences import UserError
-
-DATES = ("2020-03-01", "2020-05-15", "2020-09-30")
-ROWS, COLS, BANDS, P = 12, 15, 20, 3
-WAVES = np.linspace(450, 2400, BANDS)
-NODATA = -9999.0
-
-
-def endmembers(number=0):
-    """Spectra (BANDS, P), brighter from date to date, and one of them with a shape that drifts."""
-    x = np.linspace(0, 1, BANDS)
-    return np.stack([0.1 * np.exp(-3 * x) + 0.02, 0.05 + 0.4 / (1 + np.exp(-30 * (x - 0.3 - 0.02 * number))),
-                     0.2 + 0.4 * x], axis=1) * (1 + 0.05 * number)
-
-
-def truth():
-    """Abundances (3 dates, P, ROWS, COLS) with a pure pixel of each material; a patch becomes the third one."""
-    A = np.random.default_rng(1).dirichlet(np.ones(P), (ROWS, COLS)).transpose(2, 0, 1)
-    A = np.stack([A] * len(DATES))
-    A[2, :, 3:6, 4:8] = np.array([0.1, 0.1, 0.8])[:, None, None]
-    for number, (row, col) in enumerate(((8, 2), (9, 9), (10, 13))):
-        A[:, :, row, col] = np.eye(P)[number]
-    return A
-
-
-def images(folder, noise=0.0, drift=True, masked=True, seed=3):
-    """The sequence as the job holds it: a pixel masked at the second date, one at every date."""
-    rng, given = np.random.default_rng(seed), []
-    for number, (date, A) in enumerate(zip(DATES, truth())):
-        cube = np.einsum("lp,prc->lrc", endmembers(number * drift), A) + rng.normal(0, noise, (BANDS, ROWS, COLS))
-        if masked:
-            cube[:, 0, 0] = NODATA
-            cube[:, 5, 6] = NODATA if number == 1 else cube[:, 5, 6]
-        path = raster(folder / f"image_{date}.tif", cube, wavelengths=WAVES)
-        given.append({"path": str(path), "crs": None})
-    return given
-
+from subpixel.engine.sequences import Dated, Sequence
+from subpixel.tools.multitemporal import _sequence
 
 def unmix(folder, given, tool="fclssequence", more=(), **values):
     """Run a tool: abundances (T, P, ROWS, COLS) with NaN for nodata, the result, and all that was said."""
@@ -58,25 +26,6 @@ def unmix(folder, given, tool="fclssequence", more=(), **values):
     result, said = run_tool(tool, {"IMAGES": given, "COUNT": P, **values},
                             **{name: folder / name.lower() for name in names})
     return stack(folder, result), result, said
-
-
-def stack(folder, result, output="ABUNDANCES"):
-    """The rasters of an output folder (T, bands, ROWS, COLS), NaN for nodata."""
-    values = np.stack([read(folder / output.lower() / look["file"]) for look in result["folders"][output]])
-    return np.where(values == NODATA, np.nan, values)
-
-
-def pixels(given):
-    """The images as algorithms take them: (T, BANDS, N), and what is valid (T, N)."""
-    Y = np.stack([read(image["path"]).reshape(BANDS, -1) for image in given])
-    return Y, (Y != NODATA).all(axis=1)
-
-
-def matched(A):
-    """The order of the true endmembers that the found ones are in."""
-    errors = np.nanmean(np.abs(truth()[:, :, None] - A[:, None]), axis=(0, 3, 4))
-    assert sorted(errors.argmin(axis=1)) == list(range(P))
-    return errors.argmin(axis=1)
 
 
 def test_abundances_of_every_date_are_recovered_though_spectra_drift(tmp_path):
@@ -183,7 +132,8 @@ def test_a_band_that_is_bad_at_one_date_is_used_at_none(tmp_path):
     with rasterio.open(given[2]["path"], "r+") as file:
         file.write(np.full((ROWS, COLS), NODATA, dtype=np.float32), 4)
     _, result, said = unmix(tmp_path, given)
-    assert "Left out 1 bands without information (nodata or one constant value throughout): 4." in said
+    assert (f"Left out 1 bands of image_{DATES[2]}.tif without information (nodata or one constant value throughout): "
+            "4.") in said
     profile = result["spectra"]["DATEDENDMEMBERS"]["features"][0]["profile"]
     assert len(profile["x"]) == BANDS - 1 and WAVES[3] not in profile["x"]
 
@@ -305,3 +255,68 @@ def test_a_sequence_that_does_not_fit_in_memory_is_a_sentence(tmp_path, monkeypa
                                         "needs less: redsunn, kalmanem or onlineunmixing."):
         unmix(tmp_path / "results", images(tmp_path), "hbun", **QUICK)
     assert not (tmp_path / "results").exists()
+
+
+# what is counted, shown and learned from
+
+def growing(folder, rows=ROWS, cols=COLS, noise=0.0):
+    """Images in which water covers half of every pixel, while soil grows. Gives them and the abundances."""
+    rng = np.random.default_rng(5)
+    A = np.stack([np.array([0.6 - 0.02 * t, 0.25 - 0.04 * t, 0.15 + 0.06 * t]) for t in range(len(DATES))])
+    A = 0.98 * A[..., None, None] + 0.02 * rng.dirichlet(np.ones(P), (rows, cols)).transpose(2, 0, 1)
+    cubes = np.einsum("lp,tprc->tlrc", endmembers(), A)
+    cubes = cubes + rng.normal(0, noise, cubes.shape)
+    return [{"path": str(raster(folder / f"im_{date}.tif", cube, wavelengths=WAVES)), "crs": None}
+            for date, cube in zip(DATES, cubes)], A
+
+
+NAMED = spectra(endmembers(), ["water", "tree", "soil"], WAVES)
+
+
+def test_rasters_show_the_material_that_changes_most_and_not_the_most_frequent(tmp_path):
+    given, A = growing(tmp_path)
+    steps = np.abs(np.diff(A, axis=0)).sum(axis=(0, 2, 3))
+    assert A.mean(axis=(0, 2, 3)).argmax() == 0 and steps.argmax() == 2
+    _, result, _ = unmix(tmp_path, given, ENDMEMBERS=NAMED)
+    assert result["rasters"]["CHANGE"]["band"] == 3
+    assert [look["band"] for look in result["folders"]["ABUNDANCES"]] == [3] * 3
+
+
+def test_mean_fractions_are_those_of_the_valid_pixels(tmp_path):
+    given = images(tmp_path, drift=False)
+    with rasterio.open(given[1]["path"], "r+") as file:
+        cube = file.read()
+        cube[:, 6:] = NODATA    # half of the image
+        file.write(cube)
+    A, _, said = unmix(tmp_path, given, ENDMEMBERS=NAMED)
+    for date, part in zip(DATES, A):
+        water, tree, soil = 100 * np.nanmean(part, axis=(1, 2))
+        assert f"{date}: water {water:.1f} %, tree {tree:.1f} %, soil {soil:.1f} %." in said
+
+
+def test_a_sample_is_in_the_order_of_the_pixels_however_they_are_stored(tmp_path):
+    rows, cols = 40, 56
+    cubes = np.random.default_rng(2).random((2, 2, rows, cols)).astype(np.float32)
+    scenes = []
+    for number, cube in enumerate(cubes):
+        path = tmp_path / f"tiled_{number}.tif"
+        with rasterio.open(path, "w", driver="GTiff", width=cols, height=rows, count=2, dtype="float32", tiled=True,
+                           blockxsize=16, blockysize=16, transform=TRANSFORM) as file:
+            file.write(cube)
+        scenes.append(Scene(str(path), spectral=False))
+    engine = Sequence([Dated(scene, number, "given") for number, scene in enumerate(scenes)])
+    blocks = engine.windows
+    engine.windows = lambda values=None: [*blocks(values)][::-1]    # and whichever block comes first
+    for most in (rows * cols, 200):
+        Y, valid, positions = engine.sample(most)
+        assert valid.all() and (np.diff(positions) > 0).all() and len(positions) > 100
+        assert np.array_equal(Y, cubes.reshape(2, 2, -1)[:, :, positions])
+
+
+def test_all_pixels_of_a_small_sequence_are_learned_from_and_fewer_of_a_large_one(tmp_path, monkeypatch):
+    given, _ = growing(tmp_path, 40, 50, noise=1e-3)
+    _, _, said = unmix(tmp_path, given, "kalmanem", ENDMEMBERS=NAMED)
+    assert not any("Learning from" in words for words in said)
+    monkeypatch.setattr(_sequence, "LEARN", 1500 * len(DATES) * BANDS)
+    _, _, said = unmix(tmp_path, given, "kalmanem", ENDMEMBERS=NAMED)
+    assert "Learning from 1000 pixels, spread over the images." in said
