@@ -22,4 +22,5 @@ if __name__ == "__main__":
             print(rows[-1], flush=True)
     record("multitemporal_coverage", "Uncertainty of abundances in sequences", rows, SEED, notes=(
         "Share of pixels, dates and endmembers whose true fraction lies within 1.645 standard deviations. On data "
-        "drawn from a method's own model, tests hold it to 80 to 97 %; here the spectra vary in ways that no model has."))
+        "drawn from a method's own model, tests hold it to 80 to 97 %; here the spectra vary in ways that no model "
+        "has."))

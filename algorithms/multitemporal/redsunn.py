@@ -6,22 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..abundances.fcls import fcls
 from ..variability.autoencoder import device, one_thread_each
-from .redsunn_network import Network, Parts, start
-from .sequence import validity
+from .redsunn_network import HOLD, NOISE, Network, Parts, start
+from .sequence import settled, validity
 
-K = 6
-SIGMA_PSI = 0.03
+K = 2
+SIGMA_PSI = 0.01
 EPOCHS = 30
 BATCH = 128
-RATE = 3e-3
+RATE = 1e-3
 RATE_M0 = 0.03     # of RATE, for the endmembers
 WARM_UP = 20       # steps until the full rate
 STEEPEST = 10.0    # norm of the gradient, at most
-TOGETHER = 0.04    # how strongly `settled` pulls the endmembers together
-ROUNDS = 40        # of `settled`
-LOOKED_AT = 8000   # pixels from which it, and the LSTMs' start, are made
+LOOKED_AT = 8000   # pixels from which the LSTMs' start is made
 BLOCK = 2048       # pixels at a time at inference
 
 
@@ -159,7 +156,7 @@ class Redsunn:
         """Everything needed to apply the model later, as a dict of arrays."""
         arrays = {name: tensor.cpu().numpy() for name, tensor in self.network.parameters.items()}
         return dict(arrays, scale=np.array(self.scale), sigma_psi=np.array(self.network.sigma_psi),
-                    costs=np.array(self.costs), converged=np.array(self.converged))
+                    W=self.network.W.cpu().numpy(), costs=np.array(self.costs), converged=np.array(self.converged))
 
     @classmethod
     def from_state(cls, state, bands=None):
@@ -179,11 +176,12 @@ class Redsunn:
         """
         state = dict(state)
         try:
-            scale, sigma_psi, costs, converged = map(state.pop, ("scale", "sigma_psi", "costs", "converged"))
+            scale, sigma_psi, W, costs, converged = map(state.pop, ("scale", "sigma_psi", "W", "costs", "converged"))
             L, P = state["M0"].shape
             K = state["v0"].shape[1] - 1
             expected = start(torch.zeros(L, P), K, torch.zeros(L), 1.0, torch.Generator(), "gain" in state)
             wrong = [name for name, tensor in expected.items() if state[name].shape != tuple(tensor.shape)]
+            wrong += ["W"] * (W.shape != (L, L))
         except (KeyError, AttributeError, IndexError, ValueError, TypeError) as error:
             raise ValueError(f"This is not the state of a ReDSUNN model: no usable {error}.") from error
         if wrong or len(state) != len(expected):
@@ -193,7 +191,8 @@ class Redsunn:
             raise ValueError(f"The model was trained with {L} bands, the images have {bands}: give it images of the "
                              "same sensor and bands.")
         parameters = {name: torch.as_tensor(np.asarray(state[name], np.float32), device=device()) for name in expected}
-        return cls(Network(parameters, float(sigma_psi)), float(scale), tuple(float(cost) for cost in costs),
+        W = torch.as_tensor(np.asarray(W, np.float32), device=device())
+        return cls(Network(parameters, float(sigma_psi), W), float(scale), tuple(float(cost) for cost in costs),
                    bool(converged))
 
     def _checked(self, Y, valid):
@@ -289,30 +288,9 @@ def bridged(x, seen, step, noise=None):
     return x
 
 
-def settled(Y, M0, valid=None, together=TOGETHER, rounds=ROUNDS):
-    """
-    Endmembers (L, P) that fit the whole sequence best as those of one linear mixing model, and are near each other.
-
-    By turns, from `M0`: A by FCLS, and M = argmin ||Y - M A||^2 + together (N/P) sum_p ||m_p - mean m||^2, nonnegative:
-    maximum likelihood in the model without variability, psi = 0, with a Gaussian prior of the endmembers' distances.
-    The vertices that VCA finds are outliers, the brightest pixels of the brightest date; without variability in the
-    model the misfit is large enough to move them. At most 8000 pixels are looked at.
-    """
-    valid = validity(Y, valid)
-    date, pixel = np.nonzero(valid)
-    chosen = slice(None, None, max(1, -(-len(date) // LOOKED_AT)))
-    sample = Y[date[chosen], :, pixel[chosen]].T.astype(np.float64)
-    M, P = np.asarray(M0, dtype=np.float64), M0.shape[1]
-    pull = together * sample.shape[1] / P * (np.eye(P) - 1 / P)
-    for _ in range(rounds):
-        A = fcls(sample, M).A
-        M = np.maximum(np.linalg.lstsq(A @ A.T + pull, A @ sample.T, rcond=None)[0].T, 0)
-    return M
-
-
 @one_thread_each()
 def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATCH, rate=RATE, seed=0, callback=None,
-          pixelwise=True, settle=True):
+          pixelwise=True, settle=True, coloured=True):
     """
     Learn ReDSUNN's model and posterior from a sequence, by maximising the evidence lower bound (ELBO) with Adam.
 
@@ -325,13 +303,14 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
     K : int
         Functions of the band by which every endmember is scaled; 1 is one factor for all bands.
     sigma_psi : float
-        Standard deviation (not variance) of the change of their coefficients from date to date, 0.03 for 3 %.
+        Standard deviation (not variance) of the change of their coefficients from date to date, 0.01 for 1 %.
     valid : ndarray (T, N) of bool, optional
         Where `Y` holds data; other entries never matter. A pixel is learned from if it is valid at any date.
     epochs, batch : int
         Passes over the pixels, and pixels at a time.
     rate : float
-        Adam's, for all but the endmembers, which have 0.03 of it; it rises over 20 steps and falls as half a cosine.
+        Adam's; the endmembers have 0.03 of it, and W_c a tenth, since eq. 44 takes it ten times at first. It rises over
+        20 steps and falls as half a cosine.
     seed : int
         Of the start, the order of the pixels and the samples. The global random numbers are not touched.
     callback : callable(epoch, Parts) -> bool or None, optional
@@ -339,7 +318,9 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
     pixelwise : bool
         Let the state before the first date depend on the pixel (see Notes).
     settle : bool
-        Begin with `settled` endmembers instead of `M0` itself.
+        Begin with the endmembers of `sequence.settled` instead of `M0` itself.
+    coloured : bool
+        Take the noise for coloured over the bands, with the covariance that `sequence.settled` finds, times sigma_r^2.
 
     Returns
     -------
@@ -362,7 +343,11 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
     - q(c_0, psi_0 | y_n) is one for all pixels in eq. 35, which holds every pixel at the middle of the simplex at
       first. With `pixelwise` it is begun from the first date's regression, c_0 with a learned weight, one parameter
       more than in Table I.
-    - M_0 starts at `settled` and is kept nonnegative; sigma_r starts at 0.03.
+    - M_0 starts at `sequence.settled` and is kept nonnegative.
+    - The noise of eq. 22 is white. With `coloured` its covariance over the bands is that of what a linear mixing model
+      leaves, and sigma_r its learned size: what no psi explains of real spectra is smooth over the bands, and as white
+      noise would count as hundreds of independent measurements against the abundances.
+    - sigma_a is bounded, and a step whose gradient is not finite is left out.
 
     References
     ----------
@@ -372,18 +357,22 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
     valid = validity(Y, valid)
     M0 = np.asarray(M0, dtype=np.float64)
     _check(Y, M0, K, dict(sigma_psi=sigma_psi, rate=rate), dict(epochs=epochs, batch=batch))
-    if settle:
-        M0 = settled(Y, M0, valid)
+    found = settled(Y, M0, valid) if settle or coloured else None
+    M0 = found.M if settle else M0
     scale = float(M0.max())
+    W, level = _whitening(found.R if coloured else np.eye(len(M0)) * (NOISE * scale) ** 2)
     place, rng = device(), torch.Generator().manual_seed(seed)
     usable = np.flatnonzero(valid.any(axis=0))
     y, _ = batch_of(Y, valid, usable[::max(1, -(-len(usable) // (LOOKED_AT // len(Y) + 1)))], scale, "cpu")
     mean = y.mean(dim=(0, 1))
     parameters = start(torch.as_tensor(M0 / scale, dtype=torch.float32), K, mean,
-                       float((y - mean).square().mean().sqrt()) or 1.0, rng, pixelwise)
+                       float((y - mean).square().mean().sqrt()) or 1.0, rng, pixelwise, level / scale)
     parameters = {name: tensor.to(place).requires_grad_() for name, tensor in parameters.items()}
-    network, others = Network(parameters, sigma_psi), [x for name, x in parameters.items() if name != "M0"]
-    adam = torch.optim.Adam([dict(params=[network.M0], lr=RATE_M0 * rate), dict(params=others, lr=rate)])
+    W = torch.as_tensor(W, dtype=torch.float32, device=place)
+    network = Network(parameters, sigma_psi, W)
+    shares = {"M0": RATE_M0, "W_c": 1 / HOLD}
+    adam = torch.optim.Adam([dict(params=[tensor], lr=rate * shares.get(name, 1.0))
+                             for name, tensor in parameters.items()])
     steps = epochs * -(-len(usable) // batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         adam, lambda step: min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2)
@@ -397,8 +386,9 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
                     *batch_of(Y, valid, usable[part.numpy()], scale, place), noise)])
                 adam.zero_grad()
                 ((parts[1:].sum() - parts[0]) / (len(Y) * len(M0))).backward()
-                torch.nn.utils.clip_grad_norm_(parameters.values(), STEEPEST)
-                adam.step()
+                steepness = torch.nn.utils.clip_grad_norm_(parameters.values(), STEEPEST)
+                if torch.isfinite(steepness):   # else this batch teaches nothing
+                    adam.step()
                 schedule.step()
                 network.M0.data.clamp_(min=0)
                 total += parts.detach().cpu().numpy().astype(np.float64) * (len(part) / len(usable))
@@ -408,7 +398,14 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
         if callback is not None and callback(epoch, Parts(costs[-1], *total.tolist())):
             stopped = epoch < epochs
             break
-    return Redsunn(Network(kept, sigma_psi), scale, tuple(costs), not stopped)
+    return Redsunn(Network(kept, sigma_psi, W), scale, tuple(costs), not stopped)
+
+
+def _whitening(R):
+    """W (L, L) with W R W^T = s^2 I and det W = 1, symmetric, and s."""
+    values, vectors = np.linalg.eigh(R)
+    level = np.exp(np.mean(np.log(values)) / 2)
+    return vectors * (level / np.sqrt(values)) @ vectors.T, float(level)
 
 
 def _check(Y, M0, K, positive, counts):

@@ -14,6 +14,7 @@ HOLD = 10.0        # start of alpha_2 / alpha_1
 GAIN = 5.0         # start of the logit of the weight of the first date's regression in c_0
 NOISE = 0.03       # start of sigma_r, of the largest reflectance: the paper's 1e-4 is a variance
 SPREAD_C = 0.3     # start of sigma_a
+WIDEST = 3.0       # of sigma_a: from one corner of the simplex to another
 SPREAD_PSI = 0.1   # start of gamma_0 and of zeta_0 for psi
 
 
@@ -87,19 +88,22 @@ class Network:
         See `start`.
     sigma_psi : float
         Standard deviation of the innovations of psi (eq. 11).
+    W : tensor (L, L)
+        What makes the noise white: W r ~ N(0, sigma_r^2 I). The identity in the paper.
 
     Notes
     -----
     Where n pixels have T dates: y (T, n, L), c (T, n, P), psi (T, n, P, K).
     """
 
-    def __init__(self, parameters, sigma_psi):
-        self.parameters, self.sigma_psi = parameters, sigma_psi
+    def __init__(self, parameters, sigma_psi, W):
+        self.parameters, self.sigma_psi, self.W = parameters, sigma_psi, W
         self.L, self.P = parameters["M0"].shape
         self.K = parameters["v0"].shape[1] - 1
         M0 = parameters["M0"]
         self.D = torch.as_tensor(np.column_stack([np.ones(self.L), basis(self.L, self.K)]), dtype=M0.dtype,
                                  device=M0.device)
+        self.log_volume = float(torch.linalg.slogdet(W.double())[1])
 
     def __getattr__(self, name):
         try:
@@ -115,9 +119,13 @@ class Network:
         return torch.exp(self.log_sigma_r)
 
     def sigma_a(self, c):
-        """Standard deviation (..., 1) of the innovations of c (eq. 18)."""
+        """
+        Standard deviation (..., 1) of the innovations of c (eq. 18), at most `WIDEST`.
+
+        Without a bound large states have large steps, which make larger states: in fifteen dates it overflows.
+        """
         hidden = torch.relu(linear(c, self.A_hidden, self.A_hidden_bias))
-        return SPREAD_C * torch.exp(linear(hidden, self.A_out, self.A_out_bias))
+        return SPREAD_C * torch.exp(linear(hidden, self.A_out, self.A_out_bias).clamp(max=math.log(WIDEST / SPREAD_C)))
 
     def representations(self, y):
         """h (T, n, H), the mean of both LSTMs' states (eq. 41-43)."""
@@ -154,10 +162,9 @@ class Network:
         States
         """
         B = self.spectra()
-        size = B.shape[1] * B.shape[2]
-        flat = B.reshape(self.L, size)
+        flat = self.W @ B.flatten(1)
         gram = (flat.double().T @ flat.double()).reshape(B.shape[1:] * 2)
-        correlated = (y @ flat).reshape(*y.shape[:2], *B.shape[1:])
+        correlated = (y @ (self.W.T @ flat)).reshape(*y.shape[:2], *B.shape[1:])
         h = self.representations(y)
 
         def draw(mean, std):
@@ -284,7 +291,8 @@ class Network:
         """One-sample estimates (n,) of the parts of the ELBO (eq. 40): likelihood and the three divergences."""
         states = self.posterior(y, valid, noise)
         fit = self.reconstruct(torch.stack(states.c), torch.stack(states.psi))
-        likelihood = log_likelihood((y - fit).square().sum(dim=-1), self.L, self.sigma_r())
+        misfit = ((y - fit) @ self.W.T).square().sum(dim=-1)
+        likelihood = log_likelihood(misfit, self.L, self.sigma_r()) + self.log_volume
         return ((likelihood * valid).sum(dim=0), states.initial, torch.stack(states.abundances).sum(dim=0),
                 torch.stack(states.variability).sum(dim=0))
 
@@ -302,7 +310,7 @@ class States:
     h: torch.Tensor
 
 
-def start(M0, K, mean, spread, rng, pixelwise=True):
+def start(M0, K, mean, spread, rng, pixelwise=True, noise=NOISE):
     """
     Parameters as they start.
 
@@ -317,6 +325,8 @@ def start(M0, K, mean, spread, rng, pixelwise=True):
     rng : torch.Generator
     pixelwise : bool
         See `redsunn.train`.
+    noise : float
+        sigma_r.
     """
     L, P = M0.shape
     H = (K + 1) * P
@@ -331,7 +341,7 @@ def start(M0, K, mean, spread, rng, pixelwise=True):
     gamma = torch.ones(P, K + 1)
     gamma[:, 1:] = SPREAD_PSI
     parameters = dict(
-        M0=M0.clone(), log_sigma_r=torch.tensor(math.log(NOISE)),
+        M0=M0.clone(), log_sigma_r=torch.tensor(math.log(noise)),
         A_hidden=glorot(P, P), A_hidden_bias=torch.zeros(P), A_out=glorot(1, P), A_out_bias=torch.zeros(1),
         v0=torch.zeros(P, K + 1), log_gamma=torch.log(gamma),
         W_in=W_in, W_state=lstm(H), lstm_bias=-torch.einsum("l,dlh->dh", mean, W_in),

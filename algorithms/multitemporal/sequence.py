@@ -4,13 +4,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..abundances.active_set import minimise
+from ..abundances.linear_model import check_endmembers
 from ..abundances.nnls import nnls
 from ..check.metrics import assign, match, sad
 from ..endmembers.vca import vca
 from ..pixels import moments
 
 RUNS = 10          # of VCA, of which the one is taken that explains the images best
-LOOKED_AT = 2000   # pixels by which that is judged, at most
+JUDGED = 2000      # pixels by which that is judged, at most
+TOGETHER = 0.04    # how strongly `settled` keeps the endmembers together
+ROUNDS = 40
+LOOKED_AT = 8000   # pixels from which it finds them, at most
+RIDGE = 1e-3       # share of the mean variance that is added to its covariance
+TINY = 1e-12       # and of the mean energy of the pixels
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,65 @@ def _misfit(Y, M):
         return float(np.linalg.norm(Y - M @ nnls(Y, M).A))
     except ValueError:   # spectra that depend on each other
         return np.inf
+
+
+@dataclass(frozen=True)
+class Settled:
+    """
+    Attributes
+    ----------
+    M : ndarray (L, P)
+        Endmembers of all dates.
+    R : ndarray (L, L)
+        Covariance over the bands of what they leave of the images.
+    """
+
+    M: np.ndarray
+    R: np.ndarray
+
+
+def settled(Y, M0, valid=None, together=TOGETHER, rounds=ROUNDS):
+    """
+    One set of endmembers for the whole sequence, by maximum likelihood in a linear mixing model with coloured noise.
+
+    Y = M A + E with columns e ~ N(0, R), A on the simplex, M nonnegative and its columns near each other, as if
+    ``together`` (N / P) sum_p ||m_p - mean m||^2 were added to the misfit. By turns: A by FCLS weighted with R^-1; M by
+    least squares; R = E E^T / N. The first rounds, from `M0`, have R = I.
+
+    The vertices that VCA finds are outliers, the brightest pixels of the brightest date. What a linear mixing model
+    leaves of real spectra is their variability, smooth over the bands: R tells what is noise and what is shape, so that
+    endmembers move to where the pixels' are on average. At most 8000 pixels are looked at.
+
+    Parameters
+    ----------
+    Y : ndarray (T, L, N)
+    M0 : ndarray (L, P)
+    valid : ndarray (T, N) of bool, optional
+    together : float
+        0 leaves the distances to the data: endmembers then move apart for as long as that explains noise.
+    rounds : int
+        With R = I, and again with R.
+
+    Returns
+    -------
+    Settled
+    """
+    valid = validity(Y, valid)
+    date, pixel = np.nonzero(valid)
+    chosen = slice(None, None, max(1, -(-len(date) // LOOKED_AT)))
+    sample = Y[date[chosen], :, pixel[chosen]].T.astype(np.float64)
+    M, (L, N), P = np.asarray(M0, dtype=np.float64), sample.shape, M0.shape[1]
+    check_endmembers(M, sum_to_one=True)
+    pull, R = together * N / P * (np.eye(P) - 1 / P), np.eye(L)
+    for turn in range(2 * rounds):
+        B = np.linalg.solve(R, M)
+        A = minimise(M.T @ B, B.T @ sample, sum_to_one=True)
+        M = np.maximum(np.linalg.lstsq(A @ A.T + pull, A @ sample.T, rcond=None)[0].T, 0)
+        if turn >= rounds - 1:
+            E = sample - M @ A
+            R = E @ E.T / N
+            R += max(RIDGE * np.trace(R) / L, TINY * np.square(sample).mean()) * np.eye(L)
+    return Settled(M, R)
 
 
 def aligned(M):

@@ -10,8 +10,8 @@ from torch.distributions import Independent, Normal, kl_divergence
 from subpixel.algorithms.abundances.fcls import fcls
 from subpixel.algorithms.multitemporal import redsunn as module
 from subpixel.algorithms.multitemporal import redsunn_network as parts
-from subpixel.algorithms.multitemporal.redsunn import Redsunn, bridged, settled, train
-from subpixel.algorithms.multitemporal.sequence import nrmse
+from subpixel.algorithms.multitemporal.redsunn import Redsunn, bridged, train
+from subpixel.algorithms.multitemporal.sequence import nrmse, settled
 
 T, L, P, K, N = 4, 20, 3, 2, 600
 SIGMA_PSI, NOISE = 0.05, 0.01
@@ -46,7 +46,7 @@ def model():
 def network(K=K, sigma_psi=SIGMA_PSI, seed=0, bands=L, P=P, pixelwise=True):
     M = torch.rand(bands, P, generator=torch.Generator().manual_seed(seed)) if bands != L else torch.tensor(M0).float()
     rng = torch.Generator().manual_seed(seed)
-    return parts.Network(parts.start(M, K, torch.zeros(bands), 1.0, rng, pixelwise), sigma_psi)
+    return parts.Network(parts.start(M, K, torch.zeros(bands), 1.0, rng, pixelwise), sigma_psi, torch.eye(bands))
 
 
 def pixels(n=50, first=0):
@@ -180,7 +180,7 @@ def test_order_of_the_endmembers_is_of_no_consequence():
         other[name] = made.parameters[name].reshape(P, K, H)[order].reshape(P * K, H)
     other["M0"] = made.M0[:, order]
     other["A_hidden"], other["A_out"] = made.A_hidden[order][:, order], made.A_out[:, order]
-    first, second = made.posterior(y, valid), parts.Network(other, SIGMA_PSI).posterior(y, valid)
+    first, second = made.posterior(y, valid), parts.Network(other, SIGMA_PSI, torch.eye(L)).posterior(y, valid)
     assert torch.allclose(torch.stack(first.c)[..., order], torch.stack(second.c), atol=1e-3)
     assert torch.allclose(torch.stack(first.psi)[:, :, order], torch.stack(second.psi), atol=1e-3)
     assert torch.allclose(torch.stack(first.abundances), torch.stack(second.abundances), rtol=1e-2, atol=1e-2)
@@ -321,8 +321,19 @@ def test_draws_have_the_uncertainty(model):
 def test_settled_endmembers_are_nearer_than_outliers():
     outlying = M0.mean(axis=1, keepdims=True) + 1.5 * (M0 - M0.mean(axis=1, keepdims=True))
     flat, maps = sequence(spread=3.0, sigma_psi=0.01)
-    errors = [nrmse(maps, np.stack([fcls(y, M).A for y in flat])) for M in (outlying, settled(flat, outlying))]
+    errors = [nrmse(maps, np.stack([fcls(y, M).A for y in flat])) for M in (outlying, settled(flat, outlying).M)]
     assert errors[1] < 0.7 * errors[0]
+
+
+def test_settling_finds_the_covariance_of_coloured_noise():
+    rng = np.random.default_rng(1)
+    maps = rng.dirichlet(np.full(P, 0.3), (T, N)).transpose(0, 2, 1)
+    bump = np.exp(-np.subtract.outer(WAVE, WAVE) ** 2 / 0.1)
+    R = 0.02 ** 2 * bump + 0.003 ** 2 * np.eye(L)
+    noisy = M0 @ maps + np.linalg.cholesky(R) @ rng.standard_normal((T, L, N))
+    found = settled(noisy, M0 * 1.1, together=0.0)
+    assert np.linalg.norm(found.R - R) < 0.15 * np.linalg.norm(R)
+    assert np.linalg.norm(found.M - M0) < 0.2 * np.linalg.norm(0.1 * M0)
 
 
 @pytest.mark.parametrize("change", [dict(K=0), dict(K=L + 1), dict(sigma_psi=0.0), dict(epochs=0), dict(batch=0),
@@ -331,3 +342,27 @@ def test_bad_arguments_are_told(change):
     change = dict(change)
     with pytest.raises(ValueError, match=r"\.$"):
         train(Y, change.pop("M0", M0), **change)
+
+
+def test_coloured_noise_has_the_likelihood_of_its_covariance():
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((L, L)) / L + np.diag(rng.uniform(0.5, 1.5, L))
+    R = root @ root.T
+    W, level = module._whitening(R)
+    np.testing.assert_allclose(W @ R @ W.T, level ** 2 * np.eye(L), atol=1e-8)
+    made = parts.Network(parts.start(torch.tensor(M0).float(), K, torch.zeros(L), 1.0,
+                                     torch.Generator().manual_seed(0), noise=level), SIGMA_PSI, torch.tensor(W).float())
+    y, valid = pixels(8)
+    likelihood = made.bound(y, valid, lambda *shape: torch.zeros(*shape))[0]
+    states = made.posterior(y, valid)
+    misfit = (y - made.reconstruct(torch.stack(states.c), torch.stack(states.psi))).double()
+    expected = torch.distributions.MultivariateNormal(torch.zeros(L).double(), torch.tensor(R)).log_prob(misfit)
+    torch.testing.assert_close(likelihood.double(), expected.sum(dim=0), rtol=1e-3, atol=1e-2)
+
+
+def test_the_spread_of_abundances_is_bounded():
+    made = network()
+    with torch.no_grad():
+        made.A_hidden.copy_(torch.eye(P))
+        made.A_out.fill_(5)
+    assert made.sigma_a(torch.tensor([[60.0, -30.0, -30.0]])).item() == pytest.approx(parts.WIDEST)

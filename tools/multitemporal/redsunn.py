@@ -24,20 +24,20 @@ class RecurrentUnmixing(_redsunn.ModelTool):
     id = "redsunn"
     label = "Recurrent unmixing of a sequence (ReDSUNN)"
 
-    K = Integer("FUNCTIONS", "Functions of the variability (K)", default=6, minimum=1, maximum=100, help="By how many "
+    K = Integer("FUNCTIONS", "Functions of the variability (K)", default=2, minimum=1, maximum=100, help="By how many "
                 "smooth functions of the band an endmember is scaled, 1 to 100: 1 is one factor for all bands, as for "
-                "brightness; more let its shape vary. Default 6.")
-    sigma_psi = Real("SIGMAPSI", "Drift of the spectra (sigma psi)", default=0.03, minimum=1e-8, maximum=100.0,
+                "brightness; more let its shape vary. Default 2.")
+    sigma_psi = Real("SIGMAPSI", "Drift of the spectra (sigma psi)", default=0.01, minimum=1e-8, maximum=100.0,
                      help="Standard deviation of the change, from date to date, of the coefficients of these "
-                          "functions, above 0: 0.03 stands for three per cent. Default 0.03.")
+                          "functions, above 0: 0.01 stands for one per cent. Default 0.01.")
     epochs = Integer("EPOCHS", "Epochs of learning", default=30, minimum=1, maximum=100000, help="How often learning "
                      "goes through the pixels, 1 to 100000. Default 30, as published.")
     minutes = Real("MINUTES", "Time for learning at most (minutes)", optional=True, minimum=0.0, maximum=100000.0,
                    help="Learning ends after so many minutes, with the best model so far. Empty: no limit.")
     batch = Integer("BATCH", "Pixels at a time", default=128, minimum=1, maximum=1000000, advanced=True, help="Pixels "
                     "in a step of learning, 1 to 1000000. Default 128, as published.")
-    rate = Real("RATE", "Learning rate", default=3e-3, minimum=1e-8, maximum=1.0, advanced=True, help="Size of the "
-                "steps of learning (Adam), above 0, at most 1. Default 0.003.")
+    rate = Real("RATE", "Learning rate", default=1e-3, minimum=1e-8, maximum=1.0, advanced=True, help="Size of the "
+                "steps of learning (Adam), above 0, at most 1. Default 0.001, as published.")
     estimated = SpectraOutput("ESTIMATED", "Learned reference endmembers", help="Layer with the reference spectra as "
                               "they were learned, from which each pixel's own depart.")
     saved = FileOutput("MODEL", "Model", create=False, extensions=("npz",), help="File with the learned model, for "
