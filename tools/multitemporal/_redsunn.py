@@ -79,6 +79,9 @@ def load(path, sequence):
     UserError
         The file is none of a model, or the images have other bands.
     """
+    import zipfile
+    import zlib
+
     import numpy as np
 
     from ...algorithms.multitemporal.redsunn import Redsunn
@@ -87,9 +90,12 @@ def load(path, sequence):
         with np.load(path, allow_pickle=False) as file:
             state = {name: file[name] for name in file.files}
         names, bands, count, wavelengths = (state.pop(name) for name in KEPT)
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UserError("{path} is no model that the tool redsunn has saved ({reason}). Choose such a file (.npz).",
-                        path=path, reason=str(error).strip(" .'\"") or type(error).__name__) from error
+    except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError("{path} is no model that the tool redsunn has saved, or it is damaged. Choose such a file "
+                        "(.npz).", path=path) from error
+    except OSError as error:
+        raise UserError("{path} cannot be read: {reason}. Choose a model that the tool redsunn has saved (.npz).",
+                        path=path, reason=error.strerror or str(error)) from error
     grid = sequence.grid
     if grid.count != int(count):
         raise UserError("The model is for images of {count} bands, and these have {bands}. Choose images of the same "
