@@ -7,13 +7,13 @@ from .sentences import UserError
 
 METADATA = ("start_time", "acquisition_date", "acquisition_time", "acquisitiondatetime", "acquisition time",
             "acquisition date", "date_acquired", "sensing_time", "datatake_sensing_start", "product_start_time",
-            "time_coverage_start", "temporalcoverage_starttime", "starttime", "rangebeginningdate")
+            "product_starttime", "time_coverage_start", "temporalcoverage_starttime", "starttime", "rangebeginningdate")
 FIRST, LAST = 1900, 2199
 SOURCES = {"layer": "the layer's temporal properties", "metadata": "its metadata", "name": "its name",
            "given": "the parameter Dates"}
 
 _ISO = re.compile(r"\s*(\d{4})(?:[-/]?(\d{2})(?:[-/]?(\d{2}))?)?(?:[T ](\d{2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?)?"
-                  r"\s*(Z|[+-]\d{2}:?\d{2})?\s*$", re.IGNORECASE)
+                  r"\s*(Z|UTC|[+-]\d{2}:?\d{2})?\s*$", re.IGNORECASE)
 _IN_NAME = re.compile(r"(?:(?<!\d)|(?<=AV\d))(\d{4})([-_.]?)(\d{2})\2(\d{2})"
                       r"(?:([T_ -]?)(\d{2})[-:]?(\d{2})(?:[-:]?(\d{2}))?(?!\d)|(?!\d))", re.IGNORECASE)
 _SCENE_ID = re.compile(r"(?<![a-z0-9])(?:L[a-z]\d|EO1H)\d{6}(\d{4})(\d{3})", re.IGNORECASE)   # path and row first
@@ -35,7 +35,7 @@ def parse(words):
         return None
     year, month, day, hour, minute, second, zone = match.groups()
     found = _date(year, month or 1, day or 1, hour or 0, minute or 0, second or 0)
-    if found and hour and zone and zone.upper() != "Z":
+    if found and hour and zone and zone[0] in "+-":
         hours, minutes = int(zone[1:3]), int(zone[-2:])
         found -= (1 if zone[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes)
     return found
@@ -73,9 +73,9 @@ def of_name(name):
     """
     The first date in a name, or None.
 
-    With or without a time: 2020-05-01, 2020_05_01, 20200501, 20200501T103000; the year and the day of the year,
-    2020122, also within the scene's number (Landsat before its collections, Hyperion); or as AVIRIS writes it,
-    f200501t01.
+    With or without a time: 2020-05-01, 2020_05_01, 20200501, 20200501T1030, 20200501_103000; the year and the day of
+    the year, 2020122, also within the scene's number (Landsat before its collections, Hyperion); or as AVIRIS writes
+    it, f200501t01.
     """
     match = _SCENE_ID.search(name)
     if match and _day_of_year(*match.groups()):
@@ -83,6 +83,8 @@ def of_name(name):
     match = _IN_NAME.search(name)
     while match:
         year, _, month, day, between, hour, minute, second = match.groups()
+        if hour and not second and between in ("_", " ", "-") and match[0][-4:].isdigit():
+            hour = minute = None   # four digits are more often a number: scene_20200501_0001
         found = _date(year, month, day, hour or 0, minute or 0, second or 0)
         if not found and between != "":   # what follows is no time of day, but the date may be one
             found = _date(year, month, day)

@@ -22,6 +22,8 @@ DAY = datetime(2020, 5, 1)
     ("2020-05-01T00:30:00+02:00", datetime(2020, 4, 30, 22, 30)),
     ("2020-05-01T10:30:00-0530", datetime(2020, 5, 1, 16, 0)),
     ("2022-09-03T16:31:29+0000", datetime(2022, 9, 3, 16, 31, 29)),
+    ("2020-05-01 10:30:15 UTC", datetime(2020, 5, 1, 10, 30, 15)),
+    ("2020-05-01T10:30utc", datetime(2020, 5, 1, 10, 30)),
     ("2020-05-01Z", DAY), ("2020-05-01+02:00", DAY)])
 def test_a_date_is_read(words, date):
     assert parse(words) == date
@@ -77,6 +79,8 @@ def test_each_image_stands_until_the_next_and_the_last_for_the_median_interval()
     ({"acquisition time": "2020-05-01T00:00:00.000000Z"}, DAY),
     ({"PRODUCT_START_TIME": "2020-05-01T10:10:31.024Z"}, datetime(2020, 5, 1, 10, 10, 31)),
     ({"RANGEBEGINNINGDATE": "2020-05-01"}, DAY),
+    ({"Product_StartTime": "2020-05-01T10:30:15Z"}, datetime(2020, 5, 1, 10, 30, 15)),
+    ({"acquisition_time": "2020-05-01 10:30:15.250 UTC"}, datetime(2020, 5, 1, 10, 30, 15)),
     ({"NC_GLOBAL#time_coverage_start": "2022-09-03T16:31:29+0000"}, datetime(2022, 9, 3, 16, 31, 29)),
     ({"start_time": "soon", "DATE_ACQUIRED": "2020-05-01"}, DAY),
     ({"DATE_ACQUIRED": "2020-05-01", "start_time": "2020-05-01T10:30:00"}, datetime(2020, 5, 1, 10, 30))])
@@ -113,6 +117,9 @@ def test_when_a_file_was_made_is_not_when_the_image_was_taken(tags):
     ("MOD09GA.A2020122.h18v03.006.2020124033553.hdf", DAY), ("VNP09GA.A2020122.h18v03.001.2020123080012.h5", DAY),
     ("MOD13Q1.061__250m_16_days_NDVI_doy2020122_aid0001.tif", DAY), ("HLS.L30.T33UUU.2020122T101031.v2.0", DAY),
     ("20200501_103015_1032_3B_AnalyticMS.tif", datetime(2020, 5, 1, 10, 30, 15)),
+    ("scene_20200501_0001.tif", DAY), ("20200501-1030.tif", DAY), ("2020-05-01 0007", DAY),
+    ("20200501T1030.tif", datetime(2020, 5, 1, 10, 30)), ("2020-05-01_10:30", datetime(2020, 5, 1, 10, 30)),
+    ("20200501_000112.tif", datetime(2020, 5, 1, 0, 1, 12)),
     ("20200501_9999.tif", DAY), ("12345678_20200501.tif", DAY), ("20209901_2020-05-01.tif", DAY)])
 def test_names_of_products_tell_the_date(name, date):
     assert of_name(name) == date
