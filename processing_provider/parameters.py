@@ -15,6 +15,7 @@ from ..engine import declare
 from .words import tr
 
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".bsq", ".bil", ".bip", ".dat", ".jp2", ".nc", ".kea")   # in a folder
+PERHAPS = (".h5", ".he5", ".hdf", ".hdf5", ".nc4", ".zip", ".gz", ".tgz", ".tar", ".safe", ".zarr", ".rfl")
 GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
 
@@ -114,12 +115,17 @@ def files_of_folders(value):
         return value
     items, found = value if isinstance(value, (list, tuple)) else [value], []
     for item in items:
-        if isinstance(item, str) and os.path.isdir(item):
-            found += [os.path.join(item, name) for name in sorted(os.listdir(item))
-                      if not name.startswith(".") and name.lower().endswith(RASTERS)]
-        else:
-            found.append(item)
+        found += rasters_in(item)[0] if isinstance(item, str) and os.path.isdir(item) else [item]
     return found
+
+
+def rasters_in(folder):
+    """The rasters in a folder, in the order of their names, and the names of what may hold rasters but is not taken."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    headers = {os.path.splitext(name)[0] for name in names if name.lower().endswith(".hdr")}
+    taken = [name for name in names if name.lower().endswith(RASTERS) or name in headers]
+    return [os.path.join(folder, name) for name in taken], [
+        name for name in names if name.lower().endswith(PERHAPS) and name not in taken]
 
 
 def no_raster(items, context):
