@@ -312,8 +312,8 @@ def _sequence_complaint(parameter, known, words):
     if images is None:
         return None
     if len(images) < 2:
-        return Sentence("There are {count} images; a sequence needs at least two of the same place. Add the images of "
-                        "other dates.", count=len(images))
+        return Sentence("{label}: a sequence needs at least two images of the same place, not {count}. Add the "
+                        " images of other dates.", label=parameter.label, count=len(images))
     for name, bands in images:
         if parameter.spectral and bands < 2:
             return Sentence(ONE_BAND, label=name)
@@ -326,8 +326,8 @@ def _sequence_complaint(parameter, known, words):
     except UserError as error:
         return error.sentence
     if dates and len(dates) != len(images):
-        return Sentence("There are {dates} dates for {images} images. Give one date for every image, in their order, "
-                        "or none at all.", dates=len(dates), images=len(images))
+        return Sentence("There are {dates} dates for {images} images ({label}). Give one date for every image, in "
+                        "their order, or none at all.", dates=len(dates), images=len(images), label=parameter.label)
     for earlier, later in zip(dates, dates[1:]):
         if later <= earlier:
             return Sentence("The date {later} comes after {earlier}, and dates must rise from image to image. Put the "

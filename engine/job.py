@@ -8,8 +8,8 @@ from .dates import SOURCES, ends, of_words, written
 from .declare import BandsInput, FolderOutput, RasterInput, Style
 from .filenames import distinct
 from .palette import colours, expression
-from .raster import RasterWriter, Scene
-from .sentences import NO_INFORMATION, ONE_BAND, UserError
+from .raster import RasterWriter, Scene, open_raster
+from .sentences import NO_INFORMATION, ONE_BAND, UnreadableRaster, UserError
 from .spectra import from_features
 from .wavelengths import natural_colours
 
@@ -82,36 +82,36 @@ class Job:
             See `sequences.Sequence`; or a date that is missing, or too many or few dates; or a file that a dated output
             would have to replace.
         """
-        from .sequences import Dated, Sequence, date_of, is_empty, name_of
+        from .sequences import Dated, Sequence, date_of, is_empty, names_of, source_of
         given = self.values.get(parameter.name) or []
         dates = of_words(self.values.get(parameter.dates) or "") or [None] * len(given)
         if len(dates) != len(given):
-            raise UserError("There are {dates} dates for {images} images. Give one date for every image, in their "
-                            "order, or none at all.", dates=len(dates), images=len(given))
+            raise UserError("There are {dates} dates for {images} images ({label}). Give one date for every image, in "
+                            "their order, or none at all.", dates=len(dates), images=len(given), label=parameter.label)
+        self._check_readable(parameter, given)
         images = []
-        for number, (image, date) in enumerate(zip(given, dates), 1):
+        for number, (image, date, name) in enumerate(zip(given, dates, names_of(given)), 1):
             try:
                 scene = Scene(image["path"], crs=image.get("crs"), options=image.get("options"),
                               nodata=image.get("nodata"), name=f"{parameter.name}{number}", say=self.say,
-                              spectral=parameter.spectral)
+                              spectral=parameter.spectral, title=name)
             except UserError as error:
                 if error.sentence.template != NO_INFORMATION:
                     raise
                 self.warn("Left out {path}: each of its bands is nodata or one constant value throughout.",
-                          path=image["path"])
+                          path=source_of(image))
                 continue
             if is_empty(scene):
-                self.warn("Left out {path}: none of its pixels is valid.", path=image["path"])
+                self.warn("Left out {path}: none of its pixels is valid.", path=source_of(image))
                 continue
             if parameter.spectral and scene.count < 2:
-                raise UserError(ONE_BAND, label=name_of(scene))
+                raise UserError(ONE_BAND, label=name)
             date, source = (date, "given") if date else date_of(scene, image)
             if date is None:
                 raise UserError("{image} does not tell its date: neither its temporal properties nor its metadata nor "
                                 "its name. Give the dates of all images in Dates, for instance 2020-05-01, 2020-08-15.",
-                                image=name_of(scene))
-            self.say("{date}: {image} (date from {source})", date=written(date), image=name_of(scene),
-                     source=SOURCES[source])
+                                image=name)
+            self.say("{date}: {image} (date from {source})", date=written(date), image=name, source=SOURCES[source])
             images.append(Dated(scene, date, source))
         sequence = Sequence(images)
         for output in self.tool.outputs():
@@ -119,6 +119,19 @@ class Job:
                 for date in sequence.dates:
                     self._check_kept(output, stem_of(date) + ".tif")
         return sequence
+
+    @staticmethod
+    def _check_readable(parameter, given):
+        """Raise UnreadableRaster with the names of all images that cannot be opened, to be copied at once."""
+        problems = []
+        for number, image in enumerate(given, 1):
+            try:
+                open_raster(image["path"], f"{parameter.name}{number}", image.get("options")).close()
+            except UnreadableRaster as problem:
+                problems.append(problem)
+        if problems:
+            problems[0].names = [name for problem in problems for name in problem.names]
+            raise problems[0]
 
     def _check_kept(self, output, file):
         """Raise UserError where a raster in an output folder would replace what is to stay."""

@@ -5,6 +5,7 @@ Each line holds `progress` (percent), `message` or `warning` (a template) with `
 or `error` (a template, with `arguments` and, for the log, `traceback`). Whatever libraries print goes to stderr.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -14,6 +15,7 @@ import traceback
 def main(arguments):
     """Run the job in the file named by the only argument. Returns the exit code."""
     leave_a_core()
+    open_many_files()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -43,6 +45,21 @@ def leave_a_core():
     threads = str(max(1, (os.cpu_count() or 1) - 1))
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, threads)
+
+
+def open_many_files():
+    """
+    Let this process hold as many files open as the system allows it, where systems set such a limit.
+
+    Every image of a sequence is open once in each thread that reads, and so is every raster that is written.
+    """
+    try:
+        import resource
+    except ImportError:   # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (10240 if most == resource.RLIM_INFINITY else most, most))
 
 
 def run(job, tell):
@@ -83,7 +100,7 @@ def _explain(error):
     if isinstance(error, UserError):
         answer = {"error": error.sentence.template, "arguments": error.sentence.arguments}
         if isinstance(error, UnreadableRaster):
-            answer["unreadable"] = error.name
+            answer["unreadable"] = error.names
         return answer
     if isinstance(error, MemoryError):
         return {"error": "There is not enough memory for this run. Clip the raster or use fewer bands.",

@@ -1,5 +1,6 @@
 """Rasters as scenes: pixels with wavelengths, masks and scales, read block by block; and rasters on their grid."""
 
+import errno
 import os
 import threading
 import warnings
@@ -36,10 +37,26 @@ def open_raster(path, name="INPUT", options=None):
     try:
         dataset = rasterio.open(path, **(options or {}))
     except (RasterioError, OSError) as error:
+        check_files_left(path)
         raise UnreadableRaster(name, str(path), str(error).strip().rstrip(".")) from error
     if dataset.count == 0:
         raise UnreadableRaster(name, str(path), "it holds no bands of its own, perhaps only subdatasets")
     return dataset
+
+
+def file_name(path):
+    """A file's name without its folder."""
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def check_files_left(path):
+    """Raise UserError where no more files can be opened, which GDAL tells in many ways."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise UserError("{path} cannot be opened: so many files are open that the system allows no more. Choose "
+                            "fewer images, or raise its limit (ulimit -n).", path=str(path)) from error
 
 
 class Scene:
@@ -64,10 +81,14 @@ class Scene:
         Told which bands are left out and why.
     spectral : bool
         False for a raster that is no scene, such as abundances: every band is used, also a constant one.
+    title : str, optional
+        What the user calls it; by default the file's name.
     """
 
-    def __init__(self, path, bands=None, crs=None, name="INPUT", say=None, spectral=True, options=None, nodata=None):
+    def __init__(self, path, bands=None, crs=None, name="INPUT", say=None, spectral=True, options=None, nodata=None,
+                 title=None):
         self.path, self.name, self._options = str(path), name, options
+        self.title = title or file_name(self.path)
         self._local, self._parked, self._say = threading.local(), None, say
         self._nodata_ranges = {int(band): ranges for band, ranges in (nodata or {}).items()}
         with open_raster(path, name, options) as dataset:
@@ -95,10 +116,10 @@ class Scene:
                                 "Choose bands from 1 to {count}.", band=outside[0], count=self.count)
             self.indexes = np.array(sorted(set(bands)))
         else:
-            self._leave_out(alpha, "Left out {count} bands that hold transparency: {bands}.", say)
+            self._leave_out(alpha, "Left out {count} bands of {image} that hold transparency: {bands}.", say)
         if spectral and not bands:
-            self._leave_out(bad, "Left out {count} bands that the raster flags as bad: {bands}.", say)
-            self._leave_out(self._uninformative(), "Left out {count} bands without information "
+            self._leave_out(bad, "Left out {count} bands that {image} flags as bad: {bands}.", say)
+            self._leave_out(self._uninformative(), "Left out {count} bands of {image} without information "
                             "(nodata or one constant value throughout): {bands}.", say)
         if not len(self.indexes):
             raise UserError(NO_INFORMATION, path=self.path)
@@ -107,7 +128,7 @@ class Scene:
         gone = [int(band) for band in self.indexes if unwanted[band - 1]]
         self.indexes = np.array([band for band in self.indexes if not unwanted[band - 1]], dtype=int)
         if gone and say:
-            say(template, count=len(gone), bands=ranges(gone))
+            say(template, count=len(gone), bands=ranges(gone), image=self.title)
 
     def _uninformative(self):
         """True for each band in which no two valid pixels differ. Undecided bands are read further, block by block."""
@@ -204,6 +225,7 @@ class Scene:
             else:
                 Y = dataset.read(bands.tolist(), window=window)
         except (RasterioError, OSError) as error:
+            check_files_left(self.path)
             raise UserError("{path} cannot be read completely: {reason}. It may be damaged or cut short; get it again.",
                             path=self.path, reason=str(error.__cause__ or error).strip().rstrip(".")) from error
         return Y.reshape(len(bands), -1)
@@ -413,6 +435,7 @@ class RasterWriter:
             if scene.gcps[0]:
                 self._dataset.gcps = scene.gcps
         except (RasterioError, OSError) as error:
+            check_files_left(path)
             raise UserError("{path} cannot be written: {reason}. Choose another place for the output.",
                             path=self.path, reason=str(error).strip().rstrip(".")) from error
         self._dataset.update_tags(**(tags or {}))

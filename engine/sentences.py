@@ -29,10 +29,14 @@ class UserError(Exception):
 
 
 class UnreadableRaster(UserError):
-    """A raster that the engine's GDAL cannot open; QGIS's own may, so the provider can offer a copy."""
+    """
+    A raster that the engine's GDAL cannot open; QGIS's own may, so the provider can offer a copy.
+
+    `names` are those of all rasters of which this is known, the one that the sentence is about first.
+    """
 
     def __init__(self, name, path, reason):
-        self.name = name
+        self.names = [name]
         super().__init__("{path} cannot be read as a raster: {reason}. Choose a raster file that GDAL can open.",
                          path=path, reason=reason)
 

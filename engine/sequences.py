@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import dates as when
-from .raster import map_blocks
+from .raster import file_name, map_blocks
 from .sentences import UserError
 
 SAME_PIXEL = 1e-3        # pixels by which the corners of two grids may differ and still be the same
@@ -38,7 +38,7 @@ class Sequence:
 
     def __init__(self, images):
         if len(images) < 2:
-            raise UserError("There are {count} images with data; a sequence needs at least two of the same place. Add "
+            raise UserError("A sequence needs at least two images of the same place that hold data, not {count}. Add "
                             "the images of other dates.", count=len(images))
         self.scenes, self.dates = [image.scene for image in images], [image.date for image in images]
         self._check_dates()
@@ -172,12 +172,36 @@ def date_of(scene, given):
     (datetime, str) or (None, None)
         The date and what tells it, one of `dates.SOURCES`.
     """
-    return when.of_image(given.get("date"), scene.tags, given.get("layer") or "", name_of(scene))
+    return when.of_image(given.get("date"), scene.tags, given.get("layer") or "", file_name(source_of(given, scene)))
+
+
+def source_of(given, scene=None):
+    """Where an image, as the job holds it, comes from: the engine may have been given a copy."""
+    return given.get("source") or (scene.path if scene else given["path"])
+
+
+def names_of(images):
+    """
+    What the user calls images, as the job holds them: their layers' names, else their files'.
+
+    With the folder before it where two have the same name.
+    """
+    names = []
+    for image in images:
+        file, layer = file_name(source_of(image)), image.get("layer")
+        names.append(file if not layer or f"{file}.".startswith(f"{layer}.") else layer)
+    return [name if names.count(name) == 1 else f"{_folder(source_of(image))}/{name}"
+            for name, image in zip(names, images)]
+
+
+def _folder(path):
+    """The name of a file's folder."""
+    return file_name(path[:-len(file_name(path)) - 1])
 
 
 def name_of(scene):
-    """The file's name without its folder."""
-    return scene.path.replace("\\", "/").rsplit("/", 1)[-1]
+    """What the user calls a scene."""
+    return scene.title
 
 
 def is_empty(scene):

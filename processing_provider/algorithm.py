@@ -1,6 +1,7 @@
 """A Processing algorithm made from a tool's declaration. No tool has a class of its own here."""
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ..engine import declare
 from ..engine.sentences import UserError
 from . import engine_process, engine_python, styles, vectors
 from .features import located_features, spectra_features
-from .parameters import Reader, definition, destination, files_of_folders, no_raster
+from .parameters import Reader, definition, destination, files_of_folders, no_raster, rasters_in
 from .rasters import RasterSource, files_of, is_ours
 from .staging import Staging
 from .words import spoken, tr
@@ -187,6 +188,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 problem = self._rasters_complaint(parameter, folders, parameters, context)
                 if problem:   # QGIS leaves out what it cannot read
                     raise QgsProcessingException(problem)
+                self._say_what_is_left_out(folders.get(parameter.name), feedback)
                 self._sequences[parameter.name] = [RasterSource(f"{parameter.name}{number}", layer)
                                                    for number, layer in enumerate(reader.rasters(parameter), 1)]
                 self._paths.update({source.name: source.path for source in self._sequences[parameter.name]})
@@ -196,6 +198,17 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             elif isinstance(parameter, declare.FileInput):
                 self._paths[parameter.name] = reader.plain(parameter) or ""
         return True
+
+    @staticmethod
+    def _say_what_is_left_out(given, feedback):
+        """Warn of files in folders that may be images but are not taken for such."""
+        for folder in given if isinstance(given, (list, tuple)) else [given]:
+            left = rasters_in(folder)[1] if isinstance(folder, str) and os.path.isdir(folder) else []
+            if left:
+                feedback.pushWarning(tr(
+                    "{folder}: {count} files that may hold rasters are left out ({names}). Give them as files or "
+                    "layers to use them.").format(folder=folder, count=len(left), names=", ".join(left[:5]) + (
+                        "..." if len(left) > 5 else "")))
 
     # the run
 
@@ -357,24 +370,26 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return source
 
     def _run(self, values, outputs, kept, staging, feedback):
-        """Run the engine. A raster that only QGIS's GDAL can open is copied with it first, and the engine run again."""
+        """Run the engine. Rasters that only QGIS's GDAL can open are copied with it first, and the engine run again."""
         job = {"tool": self._tool.id, "values": values, "outputs": outputs, "kept": kept, "version": version(),
                "attended": True}
         file = staging.work / "job.json"
+        sources = {source.name: (name, source) for name, several in self._sequences.items() for source in several}
+        sources.update({name: (name, source) for name, source in self._rasters.items()})
         while True:
             file.write_text(json.dumps(job, ensure_ascii=False), encoding="utf-8")
             try:
                 return engine_process.run(file, feedback)
             except engine_process.UnreadableInput as problem:
-                several = {source.name: (name, source) for name, sources in self._sequences.items()
-                           for source in sources}
-                name, raster = several.get(problem.name) or (problem.name, self._rasters.get(problem.name))
-                if raster is None or raster.copied(staging.work, feedback) is None:
-                    if feedback.isCanceled():
-                        return None
+                copied = [name for name, source in (sources[each] for each in problem.names if each in sources)
+                          if source.copied(staging.work, feedback)]
+                if feedback.isCanceled():
+                    return None
+                if not copied:
                     raise QgsProcessingException(str(problem)) from problem
-                values[name] = self._handed_over(name, staging, feedback) if name in self._sequences \
-                    else raster.handed_over(staging.work, feedback)
+                for name in copied:
+                    values[name] = self._handed_over(name, staging, feedback) if name in self._sequences \
+                        else self._rasters[name].handed_over(staging.work, feedback)
 
     def _finish(self, result, outputs, context):
         """Write the vector layers and the styles beside the staged outputs."""

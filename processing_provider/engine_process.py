@@ -12,10 +12,10 @@ POLL = 100  # milliseconds between two looks at Cancel
 
 
 class UnreadableInput(Exception):
-    """The engine's GDAL cannot open a raster; QGIS's own may."""
+    """The engine's GDAL cannot open some rasters; QGIS's own may."""
 
-    def __init__(self, name, sentence):
-        self.name = name
+    def __init__(self, names, sentence):
+        self.names = names
         super().__init__(sentence)
 
 

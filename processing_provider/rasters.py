@@ -69,6 +69,7 @@ class RasterSource:
         self._assigned = layer.crs().isValid() and layer.crs() != provider.crs()
         # what follows the bar are QGIS's own words on how to open it
         self._path = re.split(r"\|(?:option|credential):", layer.source())[0]
+        self._source = self._path
         parts = QgsProviderRegistry.instance().decodeUri("gdal", layer.source()) if self._provider is None else {}
         self._options = dict(option.split("=", 1) for option in parts.get("openOptions") or [] if "=" in option)
         self._nodata = {band: [[each.min(), each.max()] for each in provider.userNoDataValues(band)]
@@ -83,8 +84,9 @@ class RasterSource:
         """What the job holds of it. A raster that is no GDAL layer is first copied to `folder` with QGIS."""
         if self._provider is not None:
             self._path, self._provider = self._exported(folder, feedback), None
-        return {"path": self._path, "options": self._options, "nodata": self._nodata, "layer": self._layer_name,
-                "date": self._date, "crs": self.crs.toWkt(Qgis.CrsWktVariant.Preferred) if self._assigned else None}
+        return {"path": self._path, "source": self._source, "options": self._options, "nodata": self._nodata,
+                "layer": self._layer_name, "date": self._date,
+                "crs": self.crs.toWkt(Qgis.CrsWktVariant.Preferred) if self._assigned else None}
 
     def _exported(self, folder, feedback):
         provider, copy = self._provider, folder / f"{self.name}.tif"

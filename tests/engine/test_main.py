@@ -165,7 +165,45 @@ def test_a_report_names_the_tool_its_version_and_its_parameters(tmp_path):
         assert words in page
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sets no such limit")
+def test_more_files_may_be_open_than_a_system_allows_at_first(tmp_path):
+    import resource
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if 0 <= most < 1000:
+        pytest.skip("this system allows no more")
+    program = f"import resource, subprocess, sys\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, {most}))\n" + (
+        f"sys.exit(subprocess.call([sys.executable, {program_of(tmp_path, MANY)!r}, *sys.argv[1:]]))")
+    (tmp_path / "limited.py").write_text(program)
+    process, said = start(tmp_path, {"tool": "made", "values": {}}, str(tmp_path / "limited.py"))
+    assert process.returncode == 0, said
+    assert said[-1]["result"]["numbers"] == {"ANSWER": 200}
+
+
+MANY = """import os
+job.give_number(self.answer, len([os.open(os.devnull, os.O_RDONLY) for _ in range(200)]))"""
+
+
 # a run that fails
+
+FULL = """import resource
+from subpixel.engine.raster import RasterWriter, Scene, open_raster
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+scene = Scene({path!r})
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, limit))
+held = []
+while len(held) < 50:
+    held.append({what})"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sets no such limit")
+@pytest.mark.parametrize("what", ["open_raster(scene.path, 'INPUT', {{'sharing': False}})",
+                                  "RasterWriter(f'{{scene.path}}{{len(held)}}', scene, ['a'])"])
+def test_too_many_open_files_are_said_to_be_that(what, tmp_path):
+    raster(tmp_path / "scene.tif", np.arange(60).reshape(3, 4, 5))
+    process, said = made(tmp_path, FULL.format(path=str(tmp_path / "scene.tif"), what=what.format()))
+    assert "scene.tif" in spoken(said[-1]) and "unreadable" not in said[-1]
+    assert spoken(said[-1]).endswith("cannot be opened: so many files are open that the system allows no more. Choose "
+                                     "fewer images, or raise its limit (ulimit -n).")
 
 @pytest.mark.parametrize("body, sentence", [
     ("raise UserError('{what} is wrong.', what='Größe')", "Größe is wrong."),
@@ -207,7 +245,7 @@ def test_a_job_that_cannot_work_is_a_sentence_and_exit_code_1(tmp_path, kind):
     process, said = start(tmp_path, job)
     assert process.returncode == 1 and len(said) == 1
     assert words in spoken(said[0]) and "did not foresee" not in spoken(said[0])
-    assert said[0].get("unreadable") == ("INPUT" if kind == "unreadable" else None)
+    assert said[0].get("unreadable") == (["INPUT"] if kind == "unreadable" else None)
 
 
 def test_a_job_that_is_no_job_is_answered_too(tmp_path):
@@ -244,5 +282,5 @@ def test_an_exception_becomes_a_sentence(error, words):
 
 
 def test_an_unreadable_raster_is_answered_with_its_parameter():
-    assert _explain(UnreadableRaster("MSI", "/x", "no"))["unreadable"] == "MSI"
+    assert _explain(UnreadableRaster("MSI", "/x", "no"))["unreadable"] == ["MSI"]
     assert "unreadable" not in _explain(UserError("x."))

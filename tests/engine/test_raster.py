@@ -232,7 +232,8 @@ def poor(tmp_path, **options):
 def test_bands_without_information_are_left_out_and_said(tmp_path):
     scene, said = heard(poor(tmp_path))
     assert scene.indexes.tolist() == [1, 4] and scene.L == 2 and scene.count == 5
-    assert said == ["Left out 3 bands without information (nodata or one constant value throughout): 2-3, 5."]
+    assert said == ["Left out 3 bands of scene.tif without information (nodata or one constant value throughout): 2-3, "
+                    "5."]
     assert scene.read()[1].all()
 
 
@@ -240,7 +241,7 @@ def test_bands_flagged_as_bad_are_left_out_and_said(tmp_path):
     path = envi(tmp_path / "scene", cube(4, 7, 5), "bil", "bbl = {1, 0, 0, 1}")
     scene, said = heard(path)
     assert scene.indexes.tolist() == [1, 4]
-    assert said == ["Left out 2 bands that the raster flags as bad: 2-3."]
+    assert said == ["Left out 2 bands that scene flags as bad: 2-3."]
 
 
 def test_the_bands_that_the_user_names_are_used_whatever_they_hold(tmp_path):
@@ -473,7 +474,7 @@ def test_a_container_of_subdatasets_is_refused_and_its_subdatasets_are_not(tmp_p
             file.write(cube(3, 8, 8, "uint8"))
     with pytest.raises(UnreadableRaster, match="perhaps only subdatasets") as error:
         Scene(path, name="HSI")
-    assert error.value.name == "HSI"
+    assert error.value.names == ["HSI"]
     assert Scene(f"GPKG:{path}:second").count >= 3
 
 
@@ -482,7 +483,7 @@ def test_what_is_no_raster_is_refused_under_its_parameters_name(tmp_path):
     for path in (tmp_path, tmp_path / "absent.tif", tmp_path / "words.tif"):
         with pytest.raises(UnreadableRaster, match="cannot be read as a raster") as error:
             Scene(path, name="MSI")
-        assert error.value.name == "MSI" and str(path) in str(error.value)
+        assert error.value.names == ["MSI"] and str(path) in str(error.value)
 
 
 def test_a_file_cut_short_is_a_sentence(tmp_path):

@@ -14,7 +14,7 @@ from subpixel.engine.declare import Group, RastersInput, Text, Tool
 from subpixel.engine.job import Job
 from subpixel.engine.raster import Scene
 from subpixel.engine.sentences import UserError
-from subpixel.engine.sequences import (Dated, Sequence, check_same_place, date_of, is_empty, name_of)
+from subpixel.engine.sequences import (Dated, Sequence, check_same_place, date_of, is_empty, name_of, names_of)
 
 ROWS, COLS, BANDS = 7, 9, 4
 DATES = [datetime(2020, 3, 1), datetime(2020, 5, 15), datetime(2020, 9, 30)]
@@ -57,7 +57,7 @@ def test_a_sequence_knows_its_images(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_images_are_no_sequence(count, tmp_path):
-    with pytest.raises(UserError, match=f"There are {count} images with data; a sequence needs at least two"):
+    with pytest.raises(UserError, match=f"at least two images of the same place that hold data, not {count}."):
         sequence([scene(tmp_path, number) for number in range(count)])
 
 
@@ -289,7 +289,7 @@ def read(paths, dates=None, tool=Images, **more):
         template = message.get("message") or "! " + message["warning"]
         said.append(template.format(**message["arguments"]))
 
-    given = [{"path": str(path), "crs": None, **more} for path in paths]
+    given = [path if isinstance(path, dict) else {"path": str(path), "crs": None, **more} for path in paths]
     return Job(tool(), {"IMAGES": given, "DATES": dates}, {}, "1", tell).sequence(tool.images), said
 
 
@@ -315,7 +315,7 @@ def test_blank_dates_are_none(blank, files):
 
 
 def test_wrong_dates_are_sentences(files, tmp_path):
-    with pytest.raises(UserError, match="There are 2 dates for 3 images. Give one date for every image"):
+    with pytest.raises(UserError, match="There are 2 dates for 3 images .Images.. Give one date for every image"):
         read(files, "2020-01-01, 2020-02-01")
     with pytest.raises(UserError, match="spring in Dates is no date"):
         read(files, "spring, summer, autumn")
@@ -339,9 +339,9 @@ def test_a_wholly_clouded_image_is_left_out_with_its_date(tool, words, files, tm
     assert made.dates == DATES and f"! Left out {cloud}: {words}" in said
     made, _ = read([*files[:2], cloud, files[2]], "2001-01-01, 2002-01-01, 2003-01-01, 2004-01-01", tool)
     assert made.names == ["2001-01-01", "2002-01-01", "2004-01-01"]
-    with pytest.raises(UserError, match="There are 1 images with data; a sequence needs at least two"):
+    with pytest.raises(UserError, match="at least two images of the same place that hold data, not 1."):
         read([files[0], cloud], tool=tool)
-    with pytest.raises(UserError, match="There are 0 images with data"):
+    with pytest.raises(UserError, match="that hold data, not 0."):
         read([cloud, cloud], tool=tool)
 
 
@@ -371,4 +371,47 @@ def test_a_file_that_is_no_raster_is_named_by_its_place(files, tmp_path):
     (tmp_path / "notes_20200610.tif").write_text("no raster")
     with pytest.raises(UserError, match="notes_20200610.tif cannot be read as a raster") as problem:
         read([files[0], tmp_path / "notes_20200610.tif"])
-    assert problem.value.name == "IMAGES2"
+    assert problem.value.names == ["IMAGES2"]
+
+
+def test_files_that_are_no_rasters_are_named_at_once(files, tmp_path):
+    (tmp_path / "notes_20200610.tif").write_text("no raster")
+    with pytest.raises(UserError, match="notes_20200610.tif cannot be read as a raster") as problem:
+        read([tmp_path / "notes_20200610.tif", files[0], tmp_path / "no.tif", files[1]])
+    assert problem.value.names == ["IMAGES1", "IMAGES3"]
+
+
+# what the user calls them
+
+def test_images_are_called_as_their_layers_or_files_with_the_folder_where_names_repeat():
+    def named(*images):
+        return names_of([dict(zip(("path", "layer", "source"), image)) for image in images])
+    assert named(("/a/x.tif", "x"), ("/a/y.tif", "May"), ("/a/z.tif",)) == ["x.tif", "May", "z.tif"]
+    assert named(("/a/x.a.rfl", "x"), ("/a/y", "y")) == ["x.a.rfl", "y"]
+    assert named(("/a/x.tif", "x"), ("C:\\b\\x.tif", "x"), ("/c/y.tif", "y")) == ["a/x.tif", "b/x.tif", "y.tif"]
+    assert named(("/tmp/IMAGES1.tif", "x", "/a/x.he5"), ("/tmp/IMAGES2.tif", "x", "/b/x.he5")) == [
+        "a/x.he5", "b/x.he5"]
+    assert named(('NETCDF:"/2020-01-01/f.nc":reflectance', "May")) == ["May"]
+
+
+def test_messages_call_images_so(tmp_path):
+    images = []
+    for month, values in ((5, cube(1)), (3, cube(2))):
+        (tmp_path / f"2020-0{month}-01").mkdir()
+        values[1] = 7
+        images.append(raster(tmp_path / f"2020-0{month}-01" / "reflectance.tif", values, wavelengths=WAVES))
+    with pytest.raises(UserError, match="03-01/reflectance.tif .2001-01-01. comes after 2020-05-01/reflectance"):
+        read(images, "2002-01-01, 2001-01-01")
+    _, said = read(images, "2001-01-01, 2002-01-01")
+    assert said == [words for date, image in (("2001-01-01", "2020-05-01"), ("2002-01-01", "2020-03-01")) for words in (
+        f"Left out 1 bands of {image}/reflectance.tif without information (nodata or one constant value throughout): "
+        "2.", f"{date}: {image}/reflectance.tif (date from the parameter Dates)")]
+
+
+def test_a_copy_has_the_date_and_the_name_of_what_it_was_made_of(files, tmp_path):
+    copy = {"path": raster(tmp_path / "IMAGES1.tif", cube(5), wavelengths=WAVES), "layer": "image_20200101",
+            "source": "/data/image_20200101.he5"}
+    made, said = read([copy, *files])
+    assert said[0] == "2020-01-01: image_20200101.he5 (date from its name)"
+    with pytest.raises(UserError, match="image_20200101.he5 and image_20200301.tif have the same date"):
+        read([copy, *files], "2001-01-01, 2001-01-01, 2002-01-01, 2003-01-01")

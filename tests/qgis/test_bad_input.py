@@ -110,7 +110,8 @@ CASES = {
     "fusion, a table beside a sensor": ("fusepair", {"HSI": "hsi", "MSI": "msi", "SRFTABLE": "library.csv"},
                                         "Set SRF to table"),
     "fusion, tile too small": ("fusepair", {"HSI": "hsi", "MSI": "msi", "TILE": 20}, "is 20; it must be at least 96"),
-    "sequence, one image": ("fclssequence", {"IMAGES": "one image"}, "There are 1 images; a sequence needs at least"),
+    "sequence, one image": ("fclssequence", {"IMAGES": "one image"},
+                            "Images: a sequence needs at least two images of the same place, not 1."),
     "sequence, unequal bands": ("fclssequence", {"IMAGES": "fewer bands"}, "has 40 bands and fewer_20200401"),
     "sequence, one band": ("fclssequence", {"IMAGES": "image of one band"}, "one_20200201 has one band"),
     "sequence, other wavelengths": ("fclssequence", {"IMAGES": "other wavelengths"}, "different wavelengths: band"),
@@ -119,7 +120,7 @@ CASES = {
     "sequence, no date": ("fclssequence", {"IMAGES": "no date"}, "undated.tif does not tell its date"),
     "sequence, words for dates": ("fclssequence", {"IMAGES": "images", "DATES": "May, June, July"}, "May in Dates is"),
     "sequence, two dates": ("fclssequence", {"IMAGES": "images", "DATES": "2020-01-01, 2020-02-01"},
-                            "There are 2 dates for 3 images"),
+                            "There are 2 dates for 3 images (Images)."),
     "sequence, unsorted dates": ("fclssequence", {"IMAGES": "images", "DATES": "2020-03-01, 2020-02-01, 2020-05-01"},
                                  "The date 2020-02-01 comes after 2020-03-01"),
     "sequence, equal given dates": ("fclssequence", {"IMAGES": "images", "DATES": "2020-03-01, 2020-03-01, 2020-05-01"},
@@ -130,14 +131,15 @@ CASES = {
     "sequence, no raster": ("fclssequence", {"IMAGES": "no raster among them"}, "notes.tif cannot be read as a raster"),
     "sequence, absent": ("fclssequence", {"IMAGES": "absent among them"}, "no.tif cannot be read as a raster"),
     "sequence, no folder": ("fclssequence", {"IMAGES": "no folder"}, "no folder cannot be read as a raster"),
-    "sequence, all clouded": ("fclssequence", {"IMAGES": "clouds"}, "There are 0 images with data"),
-    "sequence, one not clouded": ("fclssequence", {"IMAGES": "one without clouds"}, "There are 1 images with data"),
+    "sequence, all clouded": ("fclssequence", {"IMAGES": "clouds"}, "that hold data, not 0."),
+    "sequence, one not clouded": ("fclssequence", {"IMAGES": "one without clouds"}, "that hold data, not 1."),
     "sequence, COUNT above the bands": ("fclssequence", {"IMAGES": "images", "COUNT": 50}, "only 40 bands"),
     "sequence, endmembers of other bands": ("fclssequence", {"IMAGES": "images", "ENDMEMBERS": "far"}, "3450-5400 nm"),
     "profile, uncertainty of other bands": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "samples",
                                                                  "UNCERTAINTY": "images"}, "has the bands water"),
     "profile, one uncertainty": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "samples",
-                                                      "UNCERTAINTY": "one image"}, "There are 1 images"),
+                                                      "UNCERTAINTY": "one image"},
+                                 "Uncertainty of the abundances: a sequence needs at least two images"),
     "profile, no such field": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "samples",
                                                     "NAMEFIELD": "height"}, "no field height"),
     "profile, no features": ("abundanceprofile", {"IMAGES": "fractionimages", "FEATURES": "empty"}, "no features"),
@@ -281,7 +283,7 @@ def test_raster_that_only_qgis_reads_is_copied(run, bad, tmp_path, monkeypatch):
     def refuse_once(job_file, feedback):
         calls.append(job_file)
         if len(calls) == 1:
-            raise engine_process.UnreadableInput("INPUT", "cannot be read as a raster.")
+            raise engine_process.UnreadableInput(["INPUT"], "cannot be read as a raster.")
         return real(job_file, feedback)
 
     monkeypatch.setattr(engine_process, "run", refuse_once)

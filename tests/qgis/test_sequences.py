@@ -18,6 +18,7 @@ from qgis.core import (Qgis, QgsApplication, QgsCoordinateReferenceSystem, QgsCo
                        QgsProcessingParameterMultipleLayers, QgsProcessingUtils, QgsProject, QgsRasterLayer,
                        QgsVectorLayer)
 from qgis.PyQt.QtCore import QDateTime, Qt
+from test_engine_process import PYTHON, script
 
 COUNT = {"COUNT": 3}
 FILES = [f"{date}.tif" for date in fixtures.DATES]
@@ -133,6 +134,43 @@ def test_nor_where_nobody_checks_before_the_run(kind, qgis, images, tmp_path):
     assert algorithm.run(values, QgsProcessingContext(), feedback, {}, True) == ({}, False)
     assert len(feedback.errors) == 1 and not (tmp_path / "out").exists()
     assert "image_20200601.tif cannot be read as a raster. Choose a raster layer or file." in feedback.errors[0]
+
+
+def test_images_that_only_qgis_reads_are_copied_at_once(run, images, tmp_path, monkeypatch):
+    """An engine whose GDAL lacks a driver; two images of one name, in folders of their dates, and one it can read."""
+    monkeypatch.setenv("SUBPIXEL_PYTHON", script(
+        tmp_path / "python", f'[ "$1" = -c ] || {{ echo run >> "{tmp_path}/runs"; export GDAL_SKIP=ENVI; }}; '
+        f'exec "{PYTHON}" "$@"'))
+    given = []
+    for path in sorted(images.glob("image*.tif")):
+        date = path.stem[-8:]
+        (tmp_path / date).mkdir()
+        given.append(str(tmp_path / date / "reflectance.img"))
+        gdal.Translate(given[-1], str(path), format="ENVI", metadataOptions=[f"ACQUISITION_DATE={date}"])
+        gdal.Unlink(given[-1] + ".aux.xml")
+    given[1] = str(images / "image_20200515.tif")
+    dates = "2020-03-01, 2020-05-15, 2020-09-30"
+    said, files = unmix(run, given, tmp_path / "out", DATES=dates)
+    assert [line.split(" ")[1] for line in said] == [
+        "20200301/reflectance.img", "image_20200515.tif", "20200930/reflectance.img"]
+    assert files == FILES and (tmp_path / "runs").read_text().count("run") == 2
+
+
+def test_a_folder_gives_its_envi_files_and_says_what_it_leaves_out(run, images, tmp_path):
+    for path in sorted(images.glob("image*.tif"))[1:]:
+        gdal.Translate(str(path.with_suffix("")), str(path), format="ENVI")
+        path.unlink()
+    (images / "image_20200515.hdr").rename(images / "image_20200515.HDR")
+    (images / "image_20200930").rename(images / "image_20200930.a.rfl")
+    (images / "image_20200930.hdr").rename(images / "image_20200930.a.rfl.hdr")
+    (images / "README").write_text("the user's")
+    feedback = Feedback()
+    assert unmix(run, str(images), tmp_path / "out", feedback)[1] == FILES and not feedback.warnings
+    for name in ("a.h5", "b.HE5", "c.zip", "d.png"):
+        (images / name).write_text("")
+    assert unmix(run, str(images), tmp_path / "out", feedback)[1] == FILES
+    assert feedback.warnings == [f"{images}: 3 files that may hold rasters are left out (a.h5, b.HE5, c.zip). Give "
+                                 "them as files or layers to use them."]
 
 
 # dates
