@@ -58,7 +58,8 @@ class Report:
         """A plotly figure; the first brings plotly's own script along, so that the file needs nothing else."""
         few = sum(trace.showlegend is not False for trace in figure.data) <= FEW
         height = height if few else max(height, 120 + 21 * len(figure.data))
-        figure.update_layout(template="plotly_white", height=height, margin=dict(l=60, r=20, t=30, b=50),
+        # a legend above the plot needs room below plotly's buttons
+        figure.update_layout(template="plotly_white", height=height, margin=dict(l=60, r=20, t=50 if few else 30, b=50),
                              legend=dict(orientation="h", y=1, yanchor="bottom") if few else dict(orientation="v"))
         self._parts.append(figure.to_html(full_html=False, include_plotlyjs=not self._scripted,
                                           config={"displaylogo": False}))

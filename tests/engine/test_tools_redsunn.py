@@ -15,7 +15,7 @@ from subpixel.algorithms.multitemporal.sequence import reference
 from subpixel.engine.main import run
 from subpixel.engine.sentences import UserError
 
-QUICK = {"COUNT": P, "EPOCHS": 6, "BATCH": 16, "FUNCTIONS": 2, "DRAWS": 10}
+QUICK = {"COUNT": P, "EPOCHS": 6, "BATCH": 16, "FUNCTIONS": 2, "SIGMAPSI": 0.02, "RATE": 2e-3, "DRAWS": 10}
 FOLDERS = ("ABUNDANCES", "UNCERTAINTY", "VARIABILITY")
 WRITTEN = (*FOLDERS, "CHANGE", "CHANGEINDEX")
 
@@ -44,7 +44,8 @@ def direct(learned):
     Y = np.where(valid[:, None], Y, 0)
     M0 = reference(Y, P, np.random.default_rng(0), valid)
     usable = valid.any(axis=0)
-    return train(Y[:, :, usable], M0, K=2, epochs=6, batch=16, valid=valid[:, usable]), Y, valid
+    return train(Y[:, :, usable], M0, K=2, sigma_psi=0.02, epochs=6, batch=16, rate=2e-3,
+                 valid=valid[:, usable]), Y, valid
 
 
 def test_abundances_are_recovered_and_the_patch_that_changes_is_found(learned):
