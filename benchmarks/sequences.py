@@ -16,14 +16,14 @@ from subpixel.algorithms.multitemporal.kalmanem import BOUNDED, kalmanem
 from subpixel.algorithms.multitemporal.onlineunmixing import onlineunmixing
 from subpixel.algorithms.multitemporal.redsunn import train
 from subpixel.algorithms.multitemporal.sequence import (best_order, nrmse, nrmse_endmembers, reconstruct, reference,
-                                                        sam_endmembers)
+                                                        sam_endmembers, settled)
 
 SCENES = {"DS1": lambda seed: (data_sequence_1(seed)[1], 3, (50, 50)),
           "DS2": lambda seed: (data_sequence_2(seed), 4, (50, 50)),
           "Tahoe": lambda seed: (tahoe(seed), 3, (150, 110))}
 LABELS = {"fcls": "FCLS, VCA per date", "fcls_reference": "FCLS, VCA on all dates", "ou": "OU",
-          "hbun": "HBUN's stand-in", "kalman": "Kalman-EM", "kalman_published": "Kalman-EM, as published",
-          "redsunn": "ReDSUNN"}
+          "fcls_settled": "FCLS, settled endmembers, weighted bands", "hbun": "HBUN's stand-in", "kalman": "Kalman-EM",
+          "kalman_published": "Kalman-EM, as published", "redsunn": "ReDSUNN"}
 
 
 SETTINGS = {}   # what differs from the defaults, by sequence and method: chosen on seed 0
@@ -45,12 +45,15 @@ def unmixed(name, s, P, shape, M0, seed, draws=0, **settings):
         found = fclssequence(s.Y, P, np.random.default_rng(seed))
     elif name == "fcls_reference":
         found = fclssequence(s.Y, M=M0)
+    elif name == "fcls_settled":
+        start = settled(s.Y, M0)
+        found = fclssequence(s.Y, M=start.M, R=start.R)
     elif name == "ou":
         found = onlineunmixing(s.Y, M0, seed=seed, **settings)
     elif name == "hbun":
         found = hbun(s.Y, M0, shape, seed=seed, **settings)
     elif name == "kalman":
-        found = kalmanem(s.Y, M0, iterations=20, **{**BOUNDED, **settings})
+        found = kalmanem(s.Y, settled(s.Y, M0).M, iterations=20, **{**BOUNDED, **settings})
     elif name == "kalman_published":
         found = kalmanem(s.Y, M0, **settings)
     else:

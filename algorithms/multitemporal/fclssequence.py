@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..abundances.active_set import minimise
 from ..abundances.fcls import fcls
 from ..endmembers.vca import vca
 from .sequence import SequenceUnmixing, aligned, validity
@@ -25,7 +26,7 @@ def endmembers_by_date(Y, P, rng, valid=None, restarts=1):
     return np.stack([M[:, order] for M, order in zip(found, aligned(found))])
 
 
-def fclssequence(Y, P=None, rng=None, valid=None, M=None, restarts=1):
+def fclssequence(Y, P=None, rng=None, valid=None, M=None, restarts=1, R=None):
     """
     Abundances of every date by FCLS, with that date's own endmembers or with given ones for all dates.
 
@@ -39,7 +40,9 @@ def fclssequence(Y, P=None, rng=None, valid=None, M=None, restarts=1):
     valid : ndarray (T, N) of bool, optional
         Others come out as NaN.
     M : ndarray (L, P), optional
-        Endmembers of all dates.
+        Endmembers of all dates, for instance those of `sequence.settled`.
+    R : ndarray (L, L), optional
+        See `abundances`.
 
     Returns
     -------
@@ -51,12 +54,21 @@ def fclssequence(Y, P=None, rng=None, valid=None, M=None, restarts=1):
     """
     valid = validity(Y, valid)
     M = endmembers_by_date(Y, P, rng, valid, restarts) if M is None else np.stack([M] * len(Y))
-    return SequenceUnmixing(abundances(Y, M, valid), M)
+    return SequenceUnmixing(abundances(Y, M, valid, R), M)
 
 
-def abundances(Y, M, valid):
-    """Abundances (T, P, N) of the pixels `Y` (T, L, N) of each date by FCLS with its `M` (T, L, P); NaN elsewhere."""
+def abundances(Y, M, valid, R=None):
+    """
+    Abundances (T, P, N) of the pixels `Y` (T, L, N) of each date by FCLS with its `M` (T, L, P); NaN where not `valid`.
+
+    With `R`, the covariance (L, L) over the bands of what endmembers leave, they minimise (y - M a)^T R^-1 (y - M a):
+    where that is the spectra's variability, which is smooth over the bands, it is told from the fractions.
+    """
     A = np.full((len(Y), M.shape[2], Y.shape[2]), np.nan, dtype=np.float32)
     for image, good, M_t, A_t in zip(Y, valid, M, A):
-        A_t[:, good] = fcls(image[:, good], M_t).A
+        if R is None:
+            A_t[:, good] = fcls(image[:, good], M_t).A
+        else:
+            B = np.linalg.solve(R, M_t)
+            A_t[:, good] = minimise(M_t.T @ B, B.T @ image[:, good].astype(np.float64), sum_to_one=True)
     return A

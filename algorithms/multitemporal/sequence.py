@@ -13,7 +13,7 @@ from ..pixels import moments
 
 RUNS = 10          # of VCA, of which the one is taken that explains the images best
 JUDGED = 2000      # pixels by which that is judged, at most
-TOGETHER = 0.04    # how strongly `settled` keeps the endmembers together
+TOGETHER = 0.02    # how strongly `settled` keeps the endmembers together
 ROUNDS = 40
 LOOKED_AT = 8000   # pixels from which it finds them, at most
 RIDGE = 1e-3       # share of the mean variance that is added to its covariance
