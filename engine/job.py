@@ -114,6 +114,9 @@ class Job:
             self.say("{date}: {image} (date from {source})", date=written(date), image=name, source=SOURCES[source])
             images.append(Dated(scene, date, source))
         sequence = Sequence(images)
+        if sequence.decodes_again():
+            self.say("The images are stored in tiles too large to keep for all dates: each is read several times, "
+                     "which is slow. Convert them to strips, or to tiles of 64 pixels, to spare that.")
         for output in self.tool.outputs():
             if isinstance(output, FolderOutput) and output.dated:
                 for date in sequence.dates:

@@ -179,6 +179,17 @@ class Scene:
         return None if self._fwhm is None else self._fwhm[self.indexes - 1]
 
     @property
+    def tile_height(self):
+        """Rows of a tile, or of a strip."""
+        return self._block_shape[0]
+
+    @property
+    def tile_bytes(self):
+        """What a tile with all its bands takes in memory; 0 where the raster is stored in strips of full width."""
+        height, width = self._block_shape
+        return height * width * self.count * self.dtype.itemsize if width < self.width else 0
+
+    @property
     def tags(self):
         """The raster's metadata of all domains that may tell when it was taken."""
         return {name: value for domain in ("ENVI", "IMAGERY", None)

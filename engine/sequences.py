@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import dates as when
-from .raster import file_name, map_blocks
+from .raster import CACHE, WORKERS, file_name, map_blocks
 from .sentences import UserError
 
 SAME_PIXEL = 1e-3        # pixels by which the corners of two grids may differ and still be the same
@@ -103,6 +103,11 @@ class Sequence:
         `values` is how many numbers a pixel takes besides its spectra.
         """
         return self.grid.windows(bands=self.T * self.grid.count + (values or 0))
+
+    def decodes_again(self):
+        """Whether the images are stored in tiles that are cut up here, and too large for those of all dates to stay."""
+        return any(scene.tile_bytes and self.windows()[0].height < scene.tile_height
+                   and self.T * scene.tile_bytes * WORKERS > CACHE for scene in self.scenes)
 
     def read(self, window=None):
         """The pixels of a window at all dates: `(Y (T, L, n) float32, valid (T, n))`, row-major."""

@@ -221,6 +221,22 @@ def test_tiled_images_of_another_storage_are_read_alike(tmp_path):
         assert (Y[0] == Y[1]).all() and (Y[0] == values.reshape(BANDS, -1)).all()
 
 
+@pytest.mark.parametrize("options, again", [
+    ({}, False), ({"tiled": True, "blockxsize": 64, "blockysize": 64}, True),
+    ({"tiled": True, "blockxsize": 64, "blockysize": 16}, False)])
+def test_tiles_that_are_read_again_and_again_are_told(options, again, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_raster, "BLOCK_VALUES", 3 * BANDS * 64 * 16)
+    monkeypatch.setattr("subpixel.engine.sequences.CACHE", 3 * BANDS * 64 * 64 * 4)
+    monkeypatch.setattr("subpixel.engine.sequences.WORKERS", 2)
+    paths = []
+    for number, date in enumerate(DATES):
+        paths.append(tmp_path / f"{date:%Y%m%d}.tif")
+        with rasterio.open(paths[-1], "w", driver="GTiff", width=96, height=80, count=BANDS, dtype="float32",
+                           transform=TRANSFORM, **options) as file:
+            file.write(cube(number, 80, 96))
+    assert any("tiles too large to keep" in words for words in read(paths)[1]) == again
+
+
 def test_an_image_of_nodata_is_empty_and_one_pixel_is_enough(tmp_path, monkeypatch):
     monkeypatch.setattr(engine_raster, "BLOCK_VALUES", 40)
     values = np.full((BANDS, ROWS, COLS), NODATA)
