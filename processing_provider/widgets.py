@@ -3,12 +3,13 @@
 import os
 
 from processing.gui.wrappers import DIALOG_MODELER, DIALOG_STANDARD, WidgetWrapper, dialogTypes
-from qgis.core import QgsProcessingContext, QgsProcessingUtils, QgsProject, QgsRasterLayer
+from qgis.core import (QgsExpressionContext, QgsProcessingContext, QgsProcessingUtils, QgsProject, QgsProperty,
+                       QgsRasterLayer)
 from qgis.gui import QgsGui
 from qgis.PyQt.QtWidgets import QLineEdit
 
 from ..engine import dates
-from .parameters import files_of_folders
+from .parameters import files_of_folders, words_of_dates
 from .rasters import date_of
 from .words import tr
 
@@ -39,7 +40,9 @@ class DatesWidget(WidgetWrapper):
         return self._line
 
     def setValue(self, value):
-        self._line.setText(value or "")
+        if isinstance(value, QgsProperty):
+            value = value.valueAsString(QgsExpressionContext(), "")[0]
+        self._line.setText(words_of_dates(value) or "")
 
     def value(self):
         return self._line.text()

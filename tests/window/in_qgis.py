@@ -10,8 +10,9 @@ import traceback
 from pathlib import Path
 
 import processing
-from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
-from qgis.PyQt.QtCore import QTimer
+from qgis.core import (Qgis, QgsApplication, QgsDateTimeRange, QgsInterval, QgsProject, QgsProperty, QgsRasterLayer,
+                       QgsTemporalNavigationObject, QgsVectorLayer)
+from qgis.PyQt.QtCore import QDateTime, Qt, QTimer
 from qgis.PyQt.QtWidgets import QTreeView
 from qgis.utils import iface
 
@@ -59,10 +60,48 @@ def begin():
     dialog = processing.createAlgorithmDialog("subpixel:curhu", {
         "INPUT": layer.id(), "COUNT": 6, "ABUNDANCES": str(SHOTS / "abundances.tif"),
         "ENDMEMBERS": str(SHOTS / "endmembers.gpkg"), "REPORT": str(SHOTS / "report.html")})
+    look_at_dates()
     dialog.resize(1000, 800)
     dialog.show()
     begin.dialog = dialog
     QTimer.singleShot(1500, photograph)
+
+
+def look_at_dates():
+    """A dialog of images of two dates, and when the temporal controller shows each of their results."""
+    images = []
+    for date in ("20200301", "20200515"):
+        images.append(str(SHOTS / f"image_{date}.tif"))
+        processing.run("gdal:translate", {"INPUT": os.environ["SUBPIXEL_SCENE"], "OUTPUT": images[-1]})
+    dialog = processing.createAlgorithmDialog("subpixel:fclssequence", {"IMAGES": images})
+    line = dialog.mainWidget().wrappers["DATES"]
+    found = FOUND["dates"] = {"placeholder": line.widget.placeholderText(), "values": []}
+    for value in ("2001-01-01", ["2001-01-01", "2002-01-01"], QgsProperty.fromExpression("'2003' || '-01-01'"), None):
+        line.setValue(value)
+        found["values"].append(line.value())
+    dialog.close()
+    dialog = processing.createAlgorithmDialog("subpixel:fclssequence", {"IMAGES": [os.environ["SUBPIXEL_SCENE"]]})
+    found["unknown"] = dialog.mainWidget().wrappers["DATES"].widget.placeholderText()
+    dialog.close()
+    # QGIS loads what a run gives only from its dialog or its toolbox
+    results = processing.runAndLoadResults("subpixel:fclssequence", {
+        "IMAGES": images, "COUNT": 3, "ABUNDANCES": str(SHOTS / "sequence")})
+    layers = [layer for layer in QgsProject.instance().mapLayers().values()
+              if layer.source() in results["ABUNDANCELAYERS"]]
+    group = QgsProject.instance().layerTreeRoot().findGroup("Abundances (fclssequence), sequence")
+    found["group"] = [node.name() for node in group.findLayers()]
+    controller = iface.mapCanvas().temporalController() or QgsTemporalNavigationObject()
+    begin, end = (QDateTime.fromString(date, Qt.DateFormat.ISODate) for date in (
+        "2020-03-01T00:00:00Z", "2020-07-01T00:00:00Z"))
+    controller.setTemporalExtents(QgsDateTimeRange(begin, end))
+    controller.setFrameDuration(QgsInterval(1, Qgis.TemporalUnit.Days))
+    found["shown"] = {}
+    for frame in (0, 74, 75, 100):
+        moment = controller.dateTimeRangeForFrameNumber(frame)
+        found["shown"][frame] = [layer.name() for layer in layers
+                                 if layer.temporalProperties().isVisibleInTemporalRange(moment)]
+    QgsProject.instance().layerTreeRoot().removeChildNode(group)
+    QgsProject.instance().removeMapLayers([layer.id() for layer in layers])
 
 
 @guarded

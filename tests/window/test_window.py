@@ -48,6 +48,19 @@ def test_dialog_runs_and_loads_styled_layers(found):
     assert found["order"] == ["endmembers", "abundances", "Indian Pines"]
 
 
+def test_a_dialog_tells_the_dates_of_its_images(found):
+    dates = found["dates"]
+    assert dates["placeholder"] == "From the images: 2020-03-01, 2020-05-15"
+    assert dates["unknown"] == "From the images: ?"
+    assert dates["values"] == ["2001-01-01", "2001-01-01, 2002-01-01", "2003-01-01", ""]
+
+
+def test_the_temporal_controller_shows_one_date_after_the_other(found):
+    assert found["dates"]["group"] == ["2020-05-15", "2020-03-01"]
+    assert found["dates"]["shown"] == {"0": ["2020-03-01"], "74": ["2020-03-01"], "75": ["2020-05-15"],
+                                       "100": ["2020-05-15"]}
+
+
 def test_toolbox_holds_every_tool(found):
     from subpixel.tools import all_tools
     assert {f"subpixel:{id}" for id in all_tools()} <= set(found["tools"])
