@@ -306,6 +306,18 @@ def test_runs_into_different_folders_have_groups_of_their_own(qgis, images, proj
     assert re.fullmatch(r"Abundances \(fclssequence\), \d\d:\d\d:\d\d", groups[2])
 
 
+def test_dates_a_second_apart_are_shown_one_after_the_other(run, images, tmp_path):
+    _, files = unmix(run, str(images), tmp_path / "out", DATES="2020-05-01T10:30:00, 2020-05-01T10:30:01, 2020-05-02")
+    frames = [QgsDateTimeRange(*(QDateTime.fromString(f"2020-05-01T10:30:0{second}Z", Qt.DateFormat.ISODate)
+                                 for second in (frame, frame + 1)), True, False) for frame in range(2)]
+    shown = []
+    for file in files:
+        layer = QgsRasterLayer(str(tmp_path / "out" / file), "x")
+        assert layer.loadDefaultStyle()[1]
+        shown.append([layer.temporalProperties().isVisibleInTemporalRange(frame) for frame in frames])
+    assert shown == [[True, False], [False, True], [False, False]]
+
+
 def test_a_run_without_a_project_loads_nothing(qgis, images, tmp_path):
     assert loaded(str(images), {"ABUNDANCES": str(tmp_path / "out")}, project=False)[1] == {}
 
