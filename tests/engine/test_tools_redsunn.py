@@ -137,7 +137,7 @@ def others(folder, given, change, wavelengths=WAVES):
 
 
 def constant(cube):
-    cube[7] = 0.5
+    cube[7] = np.where(cube[7] == NODATA, NODATA, 0.5)
     return cube
 
 
@@ -150,6 +150,13 @@ def test_images_of_other_bands_are_refused(change, wavelengths, words, learned, 
     with pytest.raises(UserError) as problem:
         ran(tmp_path / "results", other, "applyredsunn", MODEL=str(learned[0] / "model.npz"))
     assert words in str(problem.value) and not (tmp_path / "results").exists()
+
+
+def test_a_band_that_the_model_was_not_learned_with_is_left_out(learned, tmp_path):
+    dead = others(tmp_path, learned[1], constant)
+    first, _, _ = ran(tmp_path, dead, wanted=("ABUNDANCES", "MODEL"), **{**QUICK, "EPOCHS": 1})
+    again, _, _ = ran(tmp_path / "again", learned[1], "applyredsunn", MODEL=str(tmp_path / "model.npz"))
+    assert np.allclose(again["ABUNDANCES"], first["ABUNDANCES"], atol=1e-5, equal_nan=True)
 
 
 def wrong_file(kind, folder, model):
