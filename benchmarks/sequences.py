@@ -53,7 +53,7 @@ def unmixed(name, s, P, shape, M0, seed, draws=0, **settings):
     elif name == "hbun":
         found = hbun(s.Y, M0, shape, seed=seed, **settings)
     elif name == "kalman":
-        found = kalmanem(s.Y, settled(s.Y, M0).M, iterations=20, **{**BOUNDED, **settings})
+        found = kalmanem(s.Y, settled(s.Y, M0).M, iterations=100, tolerance=3e-5, **{**BOUNDED, **settings})
     elif name == "kalman_published":
         found = kalmanem(s.Y, M0, **settings)
     else:

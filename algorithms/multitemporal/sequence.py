@@ -14,6 +14,7 @@ from ..pixels import moments
 RUNS = 10          # of VCA, of which the one is taken that explains the images best
 JUDGED = 2000      # pixels by which that is judged, at most
 TOGETHER = 0.02    # how strongly `settled` keeps the endmembers together
+CLEAN = 0.01       # what endmembers leave, against their spread, at which that is halved
 ROUNDS = 40
 LOOKED_AT = 8000   # pixels from which it finds them, at most
 RIDGE = 1e-3       # share of the mean variance that is added to its covariance
@@ -114,7 +115,9 @@ def settled(Y, M0, valid=None, together=TOGETHER, rounds=ROUNDS):
     One set of endmembers for the whole sequence, by maximum likelihood in a linear mixing model with coloured noise.
 
     Y = M A + E with columns e ~ N(0, R), A on the simplex, M nonnegative and its columns near each other, as if
-    ``together`` (N / P) sum_p ||m_p - mean m||^2 were added to the misfit. By turns: A by FCLS weighted with R^-1; M by
+    t (N / P) sum_p ||m_p - mean m||^2 were added to the misfit. t is `together` where `M0` leaves much of the images,
+    and goes to zero with what it leaves: x^2 / (x^2 + 0.0001) of it, x being the mean square of that against the
+    endmembers' own spread. Clean scenes with pure pixels need no pull. By turns: A by FCLS weighted with R^-1; M by
     least squares; R = E E^T / N. The first rounds, from `M0`, have R = I.
 
     The vertices that VCA finds are outliers, the brightest pixels of the brightest date. What a linear mixing model
@@ -141,7 +144,10 @@ def settled(Y, M0, valid=None, together=TOGETHER, rounds=ROUNDS):
     sample = Y[date[chosen], :, pixel[chosen]].T.astype(np.float64)
     M, (L, N), P = np.asarray(M0, dtype=np.float64), sample.shape, M0.shape[1]
     check_endmembers(M, sum_to_one=True)
-    pull, R = together * N / P * (np.eye(P) - 1 / P), np.eye(L)
+    centre, R = np.eye(P) - 1 / P, np.eye(L)
+    left = np.mean(np.square(sample - M @ minimise(M.T @ M, M.T @ sample, sum_to_one=True)))
+    share = left / np.mean(np.square(M @ centre))
+    pull = together * share ** 2 / (share ** 2 + CLEAN ** 2) * N / P * centre
     for turn in range(2 * rounds):
         B = np.linalg.solve(R, M)
         A = minimise(M.T @ B, B.T @ sample, sum_to_one=True)

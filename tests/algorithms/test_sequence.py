@@ -83,6 +83,12 @@ def test_reference_has_the_materials_and_more_runs_explain_no_worse():
     assert ten.shape == (L, P) and misfit(ten) <= 1.05 * misfit(one)
 
 
+def test_settling_leaves_good_endmembers_of_a_clean_scene():
+    """Without variability the endmembers' distances must not be taken for noise."""
+    found = settled(Y, M0 * np.linspace(0.97, 1.03, L)[:, None])
+    assert np.linalg.norm(found.M - M0) < 0.02 * np.linalg.norm(M0)
+
+
 def test_weighted_bands_are_fcls_of_whitened_data():
     rng = np.random.default_rng(4)
     root = rng.standard_normal((L, L)) + 5 * np.eye(L)

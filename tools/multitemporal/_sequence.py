@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from ...engine.declare import (DatesInput, FolderOutput, Group, LayersOutput, RastersInput, RasterOutput, ReportOutput,
-                               SpectraInput, SpectraOutput, Style, Tool)
+from ...engine.declare import (DatesInput, Flag, FolderOutput, Group, LayersOutput, RastersInput, RasterOutput,
+                               ReportOutput, SpectraInput, SpectraOutput, Style, Tool)
 from .. import _shared
 
 LEARN = 64_000_000   # values, of all dates and bands, that endmembers are looked for in and models learned from
@@ -43,6 +43,12 @@ UNCERTAINTY_LAYERS = LayersOutput("UNCERTAINTYLAYERS", "Uncertainty as layers", 
 
 DATED_ENDMEMBERS = SpectraOutput("DATEDENDMEMBERS", "Endmembers by date", help="Layer with the spectra of every date, "
                                  "named after date and endmember, which are fields too (endmember, date).")
+
+
+SETTLE = Flag("SETTLE", "Settle the reference endmembers", default=True, help="First move the reference endmembers, "
+              "found or given, to where they fit the pixels of all dates best, by maximum likelihood with noise that is "
+              "correlated over the bands. Those that VCA finds are outliers, the brightest pixels of the brightest "
+              "date. No for endmembers that you trust as they are. Default yes.")
 
 
 @dataclass
@@ -126,15 +132,27 @@ class SequenceTool(Tool):
         M = reference(Y, job.value(self.count), np.random.default_rng(job.value(self.seed)), valid)
         return of_scene(sequence.grid, M, _shared.numbered(M.shape[1]), ["VCA on all dates"] * M.shape[1])
 
-    def by_date(self, job, sequence, spectra, M):
-        """An `unmix` by FCLS with the endmembers `M` (T, L, P) of each date, which are given out and reported."""
+    def by_date(self, job, sequence, spectra, M, R=None):
+        """
+        An `unmix` by FCLS with the endmembers `M` (T, L, P) of each date, which are given out and reported.
+
+        `R` (L, L) weighs the bands, see `fclssequence.abundances`.
+        """
         from ...algorithms.multitemporal.fclssequence import abundances
         self.give_endmembers(job, sequence, spectra, M)
 
         def unmix(Y, valid, positions):
-            A = abundances(Y, M, valid)
+            A = abundances(Y, M, valid, R)
             return Block(A, residual(Y, A, M))
         return unmix
+
+    def settled(self, job, sequence, spectra):
+        """The endmembers settled on the pixels of all dates, and the covariance (L, L) of what they leave."""
+        from ...algorithms.multitemporal.sequence import settled
+        Y, valid = self.learning_pixels(job, sequence)
+        found = settled(Y, spectra.M, valid)
+        return replace(spectra, M=found.M, sources=[f"{source}, settled".lstrip(", ") for source in
+                                                    spectra.sources or [""] * spectra.P]), found.R
 
     def give_endmembers(self, job, sequence, spectra, M):
         """Give out, and report later, the endmembers `M` (T, L, P) of each date."""

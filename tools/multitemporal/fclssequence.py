@@ -1,6 +1,6 @@
 """The tool `fclssequence`."""
 
-from ...engine.declare import Integer
+from ...engine.declare import Flag, Integer
 from .. import _shared
 from . import _sequence
 
@@ -26,6 +26,12 @@ class SequenceByFcls(_sequence.SequenceTool):
     restarts = Integer("RESTARTS", "Runs of VCA", default=1, minimum=1, maximum=10000, advanced=True,
                        help="Of so many runs of VCA on each image the largest simplex counts, 1 to 10000. Default 1, "
                             "as published; more make it depend less on the seed.")
+    common = Flag("COMMON", "One set of endmembers for all dates", default=False, help="Look for endmembers in all "
+                  "images together, move them to where they fit the pixels of all dates best (maximum likelihood), and "
+                  "weigh the bands by the covariance of what they leave, which is mostly the spectra's variability. "
+                  "Where materials keep their spectra, within some ten per cent, this is far more accurate than each "
+                  "date by itself, and as fast. Default no, the published baseline. Not used where endmembers are "
+                  "given.")
     dated_endmembers = _sequence.DATED_ENDMEMBERS
 
     def prepare(self, job, sequence):
@@ -33,9 +39,12 @@ class SequenceByFcls(_sequence.SequenceTool):
 
         from ...engine.spectra import of_scene
         job.passes(self.passes(job))
-        if job.spectra(self.endmembers) is not None:
-            spectra = self.reference(job, sequence)
-            return spectra, self.by_date(job, sequence, spectra, np.stack([spectra.M] * sequence.T))
+        given, common = job.spectra(self.endmembers) is not None, job.value(self.common)
+        if given or common:
+            spectra, R = self.reference(job, sequence), None
+            if not given:
+                spectra, R = self.settled(job, sequence, spectra)
+            return spectra, self.by_date(job, sequence, spectra, np.stack([spectra.M] * sequence.T), R)
         M = self._endmembers(job, sequence)
         spectra = of_scene(sequence.grid, M.mean(axis=0), _shared.numbered(M.shape[2]),
                            ["mean of all dates"] * M.shape[2])

@@ -27,6 +27,7 @@ class KalmanExpectationMaximisation(_sequence.SequenceTool):
     citation = ("Borsoi, Imbiriba, Closas, Bermudez and Richard, Kalman filtering and expectation maximization for "
                 "multitemporal spectral unmixing, IEEE Geoscience and Remote Sensing Letters 19, 2022")
 
+    settle = _sequence.SETTLE
     Q = Real("STEPVARIANCE", "Variance of a step (Q)", default=3e-6, minimum=1e-12, maximum=1e3, help="Variance of the "
              "step that the factor of an endmember in a band takes between two dates, above 0; the factors are about "
              "1. Default 0.000003; published 0.1, as a start.")
@@ -59,6 +60,8 @@ class KalmanExpectationMaximisation(_sequence.SequenceTool):
         def follow(iteration, cost):
             job.progress(iteration, rounds + 1)
 
+        if job.value(self.settle):
+            spectra, _ = self.settled(job, sequence, spectra)
         Y, valid = self.learning_pixels(job, sequence)
         model = learn(Y, spectra.M, valid, iterations=rounds, callback=follow,
                       **{name: job.value(getattr(self, name)) for name in ("Q", "P0", "sigma", "learn_Q", "sum_to_one",

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from ...engine.declare import FileOutput, Integer, Real, SpectraOutput
-from . import _redsunn
+from ...engine.declare import FileOutput, Flag, Integer, Real, SpectraOutput
+from . import _redsunn, _sequence
 
 
 class RecurrentUnmixing(_redsunn.ModelTool):
@@ -24,6 +24,10 @@ class RecurrentUnmixing(_redsunn.ModelTool):
     id = "redsunn"
     label = "Recurrent unmixing of a sequence (ReDSUNN)"
 
+    settle = _sequence.SETTLE
+    coloured = Flag("COLOURED", "Noise correlated over the bands", default=True, advanced=True, help="Take what the "
+                    "model leaves for correlated over the bands, as spectra leave it that vary in other ways than the "
+                    "model knows. Otherwise every band counts by itself, as published. Default yes.")
     K = Integer("FUNCTIONS", "Functions of the variability (K)", default=2, minimum=1, maximum=100, help="By how many "
                 "smooth functions of the band an endmember is scaled, 1 to 100: 1 is one factor for all bands, as for "
                 "brightness; more let its shape vary. Default 2.")
@@ -65,7 +69,7 @@ class RecurrentUnmixing(_redsunn.ModelTool):
 
         model = train(Y, spectra.M, valid=valid, seed=job.value(self.seed), callback=follow,
                       **{name: job.value(getattr(self, name)) for name in ("K", "sigma_psi", "epochs", "batch",
-                                                                           "rate")})
+                                                                           "rate", "settle", "coloured")})
         job.progress(1, 1)   # the time limit may have ended it early
         if len(self._history) < epochs:
             job.warn("Learning was ended by the time limit after {done} of {epochs} epochs.", done=len(self._history),
