@@ -162,9 +162,9 @@ class Network:
         States
         """
         B = self.spectra()
-        flat = self.W @ B.flatten(1)
-        gram = (flat.double().T @ flat.double()).reshape(B.shape[1:] * 2)
-        correlated = (y @ (self.W.T @ flat)).reshape(*y.shape[:2], *B.shape[1:])
+        flat = self.W.double() @ B.flatten(1).double()
+        gram = (flat.T @ flat).reshape(B.shape[1:] * 2)
+        correlated = (y.double() @ (self.W.double().T @ flat)).reshape(*y.shape[:2], *B.shape[1:])
         h = self.representations(y)
 
         def draw(mean, std):
@@ -243,7 +243,7 @@ class Network:
         precision[:, 1:] = (self.sigma_r() / std).square()
         ridge = RIDGE * gram.reshape(len(G[0]), -1).diagonal().mean()
         G = G + torch.diag(precision.flatten() + ridge)
-        right = torch.einsum("npki,npk->npi", S, correlated.double())
+        right = torch.einsum("npki,npk->npi", S, correlated)
         ones = torch.zeros_like(right)
         ones[..., 0] = 1
         solved = torch.linalg.solve(G, torch.stack([right.flatten(1), ones.flatten(1)], dim=-1)).reshape(n, P, K + 1, 2)

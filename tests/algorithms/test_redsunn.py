@@ -128,7 +128,7 @@ def test_regression_with_stiff_spectra_is_least_squares_of_sum_one():
     made, (y, _) = network(), pixels(5)
     B = made.spectra().reshape(L, -1)
     gram = (B.double().T @ B.double()).reshape(P, K + 1, P, K + 1)
-    correlated = (y[0] @ B).reshape(5, P, K + 1)
+    correlated = (y[0] @ B).double().reshape(5, P, K + 1)
     x = made.crude(gram, correlated, torch.zeros(5, P, K), torch.full((P, K), 1e-6))
     E, d = M0[:, :-1] - M0[:, -1:], y[0].double().numpy() - M0[:, -1]
     free = np.linalg.lstsq(E, d.T, rcond=None)[0]
@@ -144,7 +144,7 @@ def test_regression_knows_what_is_variability():
     made = network()
     B = made.spectra().reshape(L, -1)
     gram = (B.double().T @ B.double()).reshape(P, K + 1, P, K + 1)
-    correlated = (torch.from_numpy(y).float() @ B).reshape(-1, P, K + 1)
+    correlated = (torch.from_numpy(y).float() @ B).double().reshape(-1, P, K + 1)
     made.parameters["log_sigma_r"] = torch.tensor(np.log(0.005)).float()
     stiff, free = (np.square(made.crude(gram, correlated, torch.zeros(400, P, K), torch.full((P, K), std)).numpy()
                              - a).mean() for std in (1e-6, 0.1))

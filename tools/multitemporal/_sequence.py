@@ -46,8 +46,8 @@ DATED_ENDMEMBERS = SpectraOutput("DATEDENDMEMBERS", "Endmembers by date", help="
 
 
 SETTLE = Flag("SETTLE", "Settle the reference endmembers", default=True, help="First move the reference endmembers, "
-              "found or given, to where they fit the pixels of all dates best, by maximum likelihood with noise that is "
-              "correlated over the bands. Those that VCA finds are outliers, the brightest pixels of the brightest "
+              "found or given, to where they fit the pixels of all dates best, by maximum likelihood with noise that "
+              "is correlated over the bands. Those that VCA finds are outliers, the brightest pixels of the brightest "
               "date. No for endmembers that you trust as they are. Default yes.")
 
 
