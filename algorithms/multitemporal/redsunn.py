@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..variability.autoencoder import device, one_thread_each
-from .redsunn_network import HOLD, NOISE, Network, Parts, start
+from .redsunn_network import FLOOR, HOLD, NOISE, Network, Parts, start
 from .sequence import settled, validity
 
 K = 2
@@ -28,11 +28,13 @@ class Unmixed:
     Attributes
     ----------
     A : ndarray (T, P, n)
-        Abundances; NaN in pixels that are valid at no date.
+        Abundances.
     psi : ndarray (T, P, K, n)
         Coefficients of the variability.
     u : ndarray (T, n)
         The change detector: half the l1 distance between predicted and seen abundances, 0 to 1; 0 where not valid.
+
+    All are NaN in pixels that are valid at no date.
     """
 
     A: np.ndarray
@@ -115,7 +117,12 @@ class Redsunn:
                 yield A
 
     def uncertainty(self, Y, valid=None, draws=100, seed=0):
-        """Posterior standard deviation (T, P, n) of the abundances, from `draws` samples (see `draws`)."""
+        """
+        Posterior standard deviation (T, P, n) of the abundances, from `draws` samples (see `draws`).
+
+        Within the error of so few draws, some 1 / sqrt(2 draws) of itself, it depends on which pixels are given
+        together: the random numbers of one seed go through them in turn.
+        """
         if draws < 2:
             raise ValueError(f"A standard deviation needs at least 2 draws; {draws} were asked for.")
         T, N, valid = self._checked(Y, valid)
@@ -224,7 +231,10 @@ class Redsunn:
 
 
 def _softmax(c):
-    return torch.softmax(c.double(), dim=-1)
+    """Abundances of states: the softmax, with the floor of `softmax_basis` taken off again, so that 0 and 1 occur."""
+    a = torch.softmax(c.double(), dim=-1)
+    a = (a * (1 + a.shape[-1] * FLOOR) - FLOOR).clamp_min(0)
+    return a / a.sum(dim=-1, keepdim=True)
 
 
 def _normal(seed, place):
@@ -339,7 +349,9 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
       pseudo-inverse gives what is variability to the abundances (`Network.crude`). The hold on the previous abundances
       starts with weight alpha_2 / alpha_1 = 10 instead of 1 against it.
     - Eq. 45 gains the step of psi that explains y best at the abundances of eq. 44 (`Network.steps`).
-    - Eq. 46-47 multiply the deviation that each coordinate has by the model where all others are held.
+    - Eq. 46-47 multiply a deviation that the model gives each coordinate (`Network.spreads`). W_psi h counts as often
+      as sigma_psi says, and beta is 1 + sigma_psi b with a learned b: both are steps of psi.
+    - pi^-1 has a floor of 0.01, which `Redsunn` takes off the abundances that it gives out.
     - q(c_0, psi_0 | y_n) is one for all pixels in eq. 35, which holds every pixel at the middle of the simplex at
       first. With `pixelwise` it is begun from the first date's regression, c_0 with a learned weight, one parameter
       more than in Table I.
@@ -393,11 +405,14 @@ def train(Y, M0, K=K, sigma_psi=SIGMA_PSI, valid=None, epochs=EPOCHS, batch=BATC
                 network.M0.data.clamp_(min=0)
                 total += parts.detach().cpu().numpy().astype(np.float64) * (len(part) / len(usable))
         costs.append(float(total[0] - total[1:].sum()))
-        if kept is None or costs[-1] > best:
+        if np.isfinite(costs[-1]) and costs[-1] > best:
             best, kept = costs[-1], {name: tensor.detach().clone() for name, tensor in parameters.items()}
         if callback is not None and callback(epoch, Parts(costs[-1], *total.tolist())):
             stopped = epoch < epochs
             break
+    if kept is None:
+        raise ValueError("The evidence bound was not finite in any epoch: use a smaller learning rate, or check the "
+                         "images for outliers.")
     return Redsunn(Network(kept, sigma_psi, W), scale, tuple(costs), not stopped)
 
 

@@ -251,7 +251,12 @@ class Network:
         return (free + slack * ((1 - free.sum(-1)) / slack.sum(-1))[:, None]).to(psi.dtype)
 
     def spreads(self, gram, c, psi, sigma_a):
-        """Standard deviations of c (n, P) and psi (n, P, K), each with all others held, at these means (constants)."""
+        """
+        Standard deviations of c (n, P) and psi (n, P, K) at these means, as constants.
+
+        Of psi, each with all others held. Of c, as if the others of a pixel had no spectra: a_p (1 - a_p) M_p instead
+        of a_p (M_p - M a). That is too small where endmembers are alike, and gave better abundances than the exact one.
+        """
         with torch.no_grad():
             a = torch.softmax(c, dim=-1)
             weights = torch.cat([torch.ones_like(psi[..., :1]), psi], dim=-1)

@@ -17,6 +17,7 @@ TOGETHER = 0.02    # how strongly `settled` keeps the endmembers together
 CLEAN = 0.01       # what endmembers leave, against their spread, at which that is halved
 ROUNDS = 40
 LOOKED_AT = 8000   # pixels from which it finds them, at most
+UNSEEN = 1e-6      # share of the largest eigenvalue below which a direction of endmembers is not seen
 RIDGE = 1e-3       # share of the mean variance that is added to its covariance
 TINY = 1e-12       # and of the mean energy of the pixels
 
@@ -137,6 +138,12 @@ def settled(Y, M0, valid=None, together=TOGETHER, rounds=ROUNDS):
     Returns
     -------
     Settled
+        An endmember that no pixel uses stays about where it is.
+
+    Raises
+    ------
+    ValueError
+        Valid pixels that are not finite, images without differences, or endmembers that cannot be told apart.
     """
     valid = validity(Y, valid)
     date, pixel = np.nonzero(valid)
@@ -144,6 +151,10 @@ def settled(Y, M0, valid=None, together=TOGETHER, rounds=ROUNDS):
     sample = Y[date[chosen], :, pixel[chosen]].T.astype(np.float64)
     M, (L, N), P = np.asarray(M0, dtype=np.float64), sample.shape, M0.shape[1]
     check_endmembers(M, sum_to_one=True)
+    if not np.isfinite(sample).all():
+        raise ValueError("The valid pixels hold values that are not finite: mask them first.")
+    if not np.ptp(sample, axis=1).any():
+        raise ValueError("All pixels of all images are alike: there are no endmembers to tell apart.")
     centre, R = np.eye(P) - 1 / P, np.eye(L)
     left = np.mean(np.square(sample - M @ minimise(M.T @ M, M.T @ sample, sum_to_one=True)))
     share = left / np.mean(np.square(M @ centre))
@@ -151,7 +162,8 @@ def settled(Y, M0, valid=None, together=TOGETHER, rounds=ROUNDS):
     for turn in range(2 * rounds):
         B = np.linalg.solve(R, M)
         A = minimise(M.T @ B, B.T @ sample, sum_to_one=True)
-        M = np.maximum(np.linalg.lstsq(A @ A.T + pull, A @ sample.T, rcond=None)[0].T, 0)
+        G = A @ A.T + pull   # for the step, not the endmembers themselves: what no pixel tells stays
+        M = np.maximum(M + np.linalg.lstsq(G, (sample @ A.T - M @ G).T, rcond=UNSEEN)[0].T, 0)
         if turn >= rounds - 1:
             E = sample - M @ A
             R = E @ E.T / N

@@ -129,10 +129,10 @@ def kalman_filter(y, A, Q, C, R, mean, covariance, drift=None):
         C_k, R_k = _without_missing(C[k], R[k], seen)
         e = np.where(seen, y[k], 0.0) - _apply(C_k, x)
         S = C_k @ P @ _t(C_k) + R_k
+        root = _cholesky(S, "The covariance of the innovations")
         K = _t(np.linalg.solve(S, C_k @ P))
         keep = np.eye(steps.n) - K @ C_k
         steps.correct(x + _apply(K, e), keep @ P @ _t(keep) + K @ R_k @ _t(K))
-        root = _cholesky(S, "The covariance of the innovations")
         white = np.linalg.solve(root, e[..., None])[..., 0]
         total = total - 0.5 * (np.square(white).sum(-1) + _logdet(root) + LOG_2PI * seen.sum(-1))
         innovations.append(np.where(np.isnan(y[k]), np.nan, e))

@@ -85,8 +85,20 @@ def test_reference_has_the_materials_and_more_runs_explain_no_worse():
 
 def test_settling_leaves_good_endmembers_of_a_clean_scene():
     """Without variability the endmembers' distances must not be taken for noise."""
-    found = settled(Y, M0 * np.linspace(0.97, 1.03, L)[:, None])
-    assert np.linalg.norm(found.M - M0) < 0.02 * np.linalg.norm(M0)
+    start = M0 @ (0.9 * np.eye(P) + 0.1 / P)   # mixed pixels
+    assert np.linalg.norm(settled(Y, start).M - M0) < 0.2 * np.linalg.norm(start - M0)
+
+
+def test_settling_keeps_an_endmember_that_no_pixel_uses():
+    unused = np.column_stack([M0, 2.0 - 1.5 * np.linspace(0, 1, L)])
+    found = settled(Y, unused)
+    assert 0.3 < np.linalg.norm(found.M[:, 3]) / np.linalg.norm(unused[:, 3]) < 1.5
+
+
+@pytest.mark.parametrize("images, words", [(np.ones((2, L, 30)), "alike"), (np.full((2, L, 30), np.nan), "not finite")])
+def test_images_that_tell_no_endmembers_are_refused(images, words):
+    with pytest.raises(ValueError, match=words):
+        settled(images, M0)
 
 
 def test_weighted_bands_are_fcls_of_whitened_data():
