@@ -38,7 +38,6 @@ class Job:
         self.tool, self.values, self._outputs, self._version, self._tell = tool, values, outputs, version, tell
         self._kept = kept or {}
         self._passes, self._passed, self._percent, self._scenes = 1, 0, -1, {}
-        self.warned = False
         self.result = {"numbers": {}, "rasters": {}, "folders": {}, "spectra": {}, "tables": {}}
 
     def value(self, parameter):
@@ -280,7 +279,6 @@ class Job:
 
     def warn(self, template, **arguments):
         """Something that the user should see."""
-        self.warned = True
         self._tell({"warning": template, "arguments": arguments})
 
 

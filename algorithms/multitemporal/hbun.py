@@ -70,7 +70,8 @@ def hbun(Y, M0, shape, valid=None, *, iterations=200, burn_in=100, smoothness=10
         default they are drawn too (see Notes).
     seed : int
     callback : callable(iteration, cost) -> bool or None, optional
-        After each sweep, with minus the log-likelihood (with `closeness`) of its draw; true stops.
+        After each sweep, with minus the log-likelihood (with `closeness`) of the endmembers and abundances that it
+        began with, at the variances that it drew; true stops.
 
     Returns
     -------

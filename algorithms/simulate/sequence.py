@@ -121,7 +121,7 @@ def _observed(M, A, snr_db, rng):
 
 def with_abrupt_changes(A, rows, cols, rng, dates, patches=2):
     """
-    Abundances `A` (T, P, N) in which, at each of `dates` (0-based), so many discs become another material.
+    Abundances `A` (T, P, N) in which, at each of `dates` (0-based, from 1), so many discs become another material.
 
     A disc has a radius of 0.06 to 0.14 of the shorter side. Its pixels become nearly pure in a material that was not
     the most abundant one there: 0.9 of it and 0.1 of what was. From then on they follow no other change but of discs

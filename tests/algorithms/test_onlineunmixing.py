@@ -43,6 +43,18 @@ def test_the_bounds_hold():
     assert np.abs(found.A.sum(axis=1) - 1).max() < 1e-5 and found.A.min() >= 0
 
 
+def test_the_bound_of_the_mean_departure_holds_back():
+    """Spectra that all dates share differ from M only by the mean departure, which kappa bounds: it changes M."""
+    Y, _, _ = sequence(departure=0.2)
+    free, bound = (onlineunmixing(Y, wrong(), sigma=0.3, kappa=kappa, beta=0.0, epochs=3).M for kappa in (0.3, 0.0))
+    assert np.linalg.norm(free - bound) > 1e-4 * np.linalg.norm(bound)
+
+
+def test_images_that_tell_no_endmembers_are_refused():
+    with pytest.raises(ValueError, match=r"\.$"):
+        onlineunmixing(np.zeros((2, len(wrong()), 5)), wrong(), sigma=0.0, beta=0.0)
+
+
 @pytest.mark.parametrize("radius, distance, other", [(1, 0, 0.5), (1, 0.8, 0.5), (0.8, 1.1, 0.6), (0.4, 0.4, 0.9)])
 def test_the_nearest_point_of_two_balls(radius, distance, other):
     centre = np.zeros((3, 2))
