@@ -116,7 +116,8 @@ def onlineunmixing(Y, M0, valid=None, *, epochs=50, steps=50, sigma=0.02, kappa=
             try:
                 M = minimise(C + count * spread, D.T, sum_to_one=False).T
             except np.linalg.LinAlgError as error:
-                raise ValueError("The images do not tell all endmembers apart: choose fewer, or a beta above 0.") from error
+                raise ValueError("The images do not tell all endmembers apart: choose fewer, or a beta above "
+                                 "0.") from error
             costs[t] = found[-1]
         history.append(float(costs.sum() + pixels.sum() * np.einsum("lp,pq,lq->", M, spread, M) / 2))
         converged = bool(np.linalg.norm(M - before) <= tolerance * np.linalg.norm(before))
