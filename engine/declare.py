@@ -18,9 +18,11 @@ class Group(Enum):
     ENDMEMBERS = "Which materials"
     ABUNDANCES = "How much of each"
     BLIND = "Which and how much at once"
+    SEPARATION = "Wanted and background"
     VARIABILITY = "Spectral variability"
     FUSION = "Sharpen with a second image"
     TIME = "Changes through time"
+    EVENTS = "Events in a series"
     CHECK = "Check results"
     SIMULATE = "Simulate"
 

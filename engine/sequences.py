@@ -244,12 +244,15 @@ def _check_bands(first, other):
                         "take the common ones out first (Rearrange bands).", first=name_of(first), count=first.count,
                         second=name_of(other), others=other.count)
     ours, theirs = first.all_wavelengths, other.all_wavelengths
-    if ours is None or theirs is None:
-        return
-    apart, step = np.abs(ours - theirs), np.median(np.abs(np.diff(ours))) if len(ours) > 1 else np.inf
-    if apart.max() > SAME_BAND * step:
-        band = int(apart.argmax())
+    band = None if ours is None or theirs is None else differing_band(ours, theirs)
+    if band is not None:
         raise UserError("{first} and {second} have different wavelengths: band {band} is at {ours} and {theirs} nm. "
                         "Choose images of one sensor, or resample one to the other's bands first.",
                         first=name_of(first), second=name_of(other), band=band + 1, ours=f"{ours[band]:.5g}",
                         theirs=f"{theirs[band]:.5g}")
+
+
+def differing_band(ours, theirs):
+    """The band, from 0, whose wavelengths differ most, where that is too much for one sensor; else None."""
+    apart, step = np.abs(ours - theirs), np.median(np.abs(np.diff(ours))) if len(ours) > 1 else np.inf
+    return int(apart.argmax()) if apart.max() > SAME_BAND * step else None

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from ..pixels import blocks, moments
-from .nmf import FLOOR, TINY, BlindUnmixing, MtY, Start, YAt, alternate, start
+from .alternating import FLOOR, TINY, BlindUnmixing, MtY, Start, YAt, alternate, start
 
 STARTS = ("vca", "nndsvd")
 PUBLISHED = 9025   # pixels of Samson, for which the published gamma stands
@@ -29,7 +29,7 @@ def kbsnmf(Y, P, rng, *, initial=None, begin_with="vca", gamma=8.0, theta=0.2, i
     P : int
     rng : numpy.random.Generator
     initial : ndarray (L, P), optional
-        See `nmf.start`.
+        See `alternating.start`.
     begin_with : {"vca", "nndsvd"}
         VCA and FCLS, or as published the nonnegative double SVD with its zeros set to 0.1, for which `rng` does not
         matter and which takes no `initial`.
@@ -38,7 +38,7 @@ def kbsnmf(Y, P, rng, *, initial=None, begin_with="vca", gamma=8.0, theta=0.2, i
     theta : float
         How much the abundances are smoothed over the endmembers, from 0 (not at all) to 1 (all alike).
     iterations, tolerance, callback
-        See `nmf.alternate`.
+        See `alternating.alternate`.
 
     Returns
     -------

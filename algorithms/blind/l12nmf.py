@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..pixels import blocks
-from .nmf import TINY, MtY, alternate, misfit, misfit_of_sums, multiplicative_endmembers, start
+from .alternating import TINY, MtY, alternate, misfit, misfit_of_sums, multiplicative_endmembers, start
 
 SPARSE = 1e-4
 
@@ -21,13 +21,13 @@ def l12nmf(Y, P, rng, *, initial=None, weight=None, delta=15.0, iterations=3000,
     P : int
     rng : numpy.random.Generator
     initial : ndarray (L, P), optional
-        See `nmf.start`.
+        See `alternating.start`.
     weight : float, optional
         lambda; from the data by default (see `sparseness`).
     delta : float
         Weight of the sum to one: larger is stricter and slower.
     iterations, tolerance, callback
-        See `nmf.alternate`.
+        See `alternating.alternate`.
 
     Returns
     -------

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from .nmf import MtY, YAt, accelerated_gradient, alternate, misfit, onto_simplex, start
+from .alternating import MtY, YAt, accelerated_gradient, alternate, misfit, onto_simplex, start
 
 
 def minvolnmf(Y, P, rng, *, initial=None, weight=0.1, delta=0.1, inner=10, iterations=100, tolerance=1e-4,
@@ -20,7 +20,7 @@ def minvolnmf(Y, P, rng, *, initial=None, weight=0.1, delta=0.1, inner=10, itera
     P : int
     rng : numpy.random.Generator
     initial : ndarray (L, P), optional
-        See `nmf.start`.
+        See `alternating.start`.
     weight : float
         lambda, of which lambda' = lambda max(1e-6, ||Y - M A||^2) / |log det(M^T M + delta I)| at the start.
     delta : float
@@ -28,7 +28,7 @@ def minvolnmf(Y, P, rng, *, initial=None, weight=0.1, delta=0.1, inner=10, itera
     inner : int
         Gradient steps per factor and iteration.
     iterations, tolerance, callback
-        See `nmf.alternate`.
+        See `alternating.alternate`.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .nmf import FLOOR, TINY, MtY, Start, alternate, misfit, misfit_of_sums, multiplicative_endmembers, start
+from .alternating import FLOOR, TINY, MtY, Start, alternate, misfit, misfit_of_sums, multiplicative_endmembers, start
 
 INITIAL_STEPS = 200
 
@@ -28,14 +28,14 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     shape : (int, int)
         Rows and columns of the grid. A pixel that is not in `positions` takes no part: the cost runs over the others.
     initial : ndarray (L, P), optional
-        See `nmf.start`.
+        See `alternating.start`.
     map_rank : int, optional
         l, the rank of each abundance map: 0.3 of the shorter side by default (19 of 64 in the paper's example), or
         the largest that the number of valid pixels determines.
     delta : float
         Weight of the sum to one.
     iterations, tolerance, patience, callback
-        See `nmf.alternate`.
+        See `alternating.alternate`.
 
     Returns
     -------
@@ -45,8 +45,8 @@ def mvntf(Y, P, rng, *, positions, shape, initial=None, map_rank=None, delta=0.4
     Raises
     ------
     ValueError
-        As `nmf.start`, and where P l^2 exceeds the number of valid pixels, beyond which the maps are not determined,
-        or l the shorter side.
+        As `alternating.start`, and where P l^2 exceeds the number of valid pixels, beyond which the maps are not
+        determined, or l the shorter side.
 
     Notes
     -----

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..pixels import moments
-from .nmf import MtY, alternate, misfit, start
+from .alternating import MtY, alternate, misfit, start
 
 TARGETS = ("boundary", "centre")
 SURPLUS = 10**-1.5  # alpha' over sqrt(N / P) where P may be too large
@@ -27,7 +27,7 @@ def rconmf(Y, P, rng, *, initial=None, alpha=1e-6, beta=50.0, target="centre", p
         Number of endmembers, q in the paper: it may be too large.
     rng : numpy.random.Generator
     initial : ndarray (L, P), optional
-        See `nmf.start`.
+        See `alternating.start`.
     alpha : float or None
         Weight of the rows' norms, which empties rows that are not needed. 1e-6 is the authors' for a P known to be
         right and empties none; None takes theirs for one that may be too large, alpha' = 10^-1.5 sqrt(N / P).
@@ -42,7 +42,7 @@ def rconmf(Y, P, rng, *, initial=None, alpha=1e-6, beta=50.0, target="centre", p
     inner : int
         ADMM iterations for A at most.
     iterations, tolerance, callback
-        See `nmf.alternate`.
+        See `alternating.alternate`.
 
     Returns
     -------

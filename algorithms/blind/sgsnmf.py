@@ -6,7 +6,7 @@ import numpy as np
 
 from ..abundances.active_set import minimise
 from ..pixels import blocks
-from .nmf import MtY, Start, YAt, alternate, misfit, misfit_of_sums, start
+from .alternating import MtY, Start, YAt, alternate, misfit, misfit_of_sums, start
 from .superpixels import angles, group_sums, superpixels, unit_columns
 
 DECREASE = 0.01    # Lin's sigma: share of the linear decrease that a step must reach
@@ -34,7 +34,7 @@ def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, co
     positions, shape, width, compactness
         See `superpixels`; the scene may have gaps.
     initial : ndarray (L, P), optional
-        See `nmf.start`; by default VCA on the superpixels' means.
+        See `alternating.start`; by default VCA on the superpixels' means.
     weight : float
         lambda.
     delta : float
@@ -42,7 +42,7 @@ def sgsnmf(Y, P, rng, *, positions, shape, initial=None, weight=0.3, width=6, co
     inner : int
         Gradient steps per factor and iteration at most.
     iterations, tolerance, patience, callback
-        See `nmf.alternate`; where w_g and the fit pull apart, the cost may stand still once before it goes on.
+        See `alternating.alternate`; where w_g and the fit pull apart, the cost may stand still once before it goes on.
 
     Returns
     -------

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..pixels import moments
 from .l12nmf import sparse_abundances, sparseness
-from .nmf import MtY, alternate, misfit, misfit_of_sums, multiplicative_endmembers, start
+from .alternating import MtY, alternate, misfit, misfit_of_sums, multiplicative_endmembers, start
 
 
 def ssrnmf(Y, P, rng, *, initial=None, weight=None, structure=1.0, delta=5.0, iterations=3000, tolerance=1e-4,
@@ -21,7 +21,7 @@ def ssrnmf(Y, P, rng, *, initial=None, weight=None, structure=1.0, delta=5.0, it
     P : int
     rng : numpy.random.Generator
     initial : ndarray (L, P), optional
-        See `nmf.start`.
+        See `alternating.start`.
     weight : float, optional
         lambda; from the data by default (see `l12nmf.sparseness`).
     structure : float
@@ -29,7 +29,7 @@ def ssrnmf(Y, P, rng, *, initial=None, weight=None, structure=1.0, delta=5.0, it
     delta : float
         Weight of the sum to one.
     iterations, tolerance, callback
-        See `nmf.alternate`.
+        See `alternating.alternate`.
 
     Returns
     -------

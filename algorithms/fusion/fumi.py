@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..abundances.fcls import fcls
-from ..blind.nmf import onto_simplex
+from ..blind.alternating import onto_simplex
 from .fuse import subspace
 from .pair import Fused
 from .splitting import Data, Splitting, simplex

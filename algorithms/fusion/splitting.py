@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..blind.nmf import onto_simplex
+from ..blind.alternating import onto_simplex
 from ..variability.spatial import BALANCE, EVERY, GROWTH, inverse, laplacian, transform
 from .sylvester import solver
 

@@ -5,7 +5,7 @@ import numpy as np
 from ..abundances.active_set import minimise
 from ..abundances.fcls import fcls
 from ..abundances.linear_model import check_endmembers
-from ..blind.nmf import onto_simplex
+from ..blind.alternating import onto_simplex
 from .sequence import SequenceUnmixing, validity
 
 STEP = 1.1       # step sizes are one over so many Lipschitz constants

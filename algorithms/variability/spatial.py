@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 
 from ..abundances.active_set import minimise
-from ..blind.nmf import onto_simplex
+from ..blind.alternating import onto_simplex
 
 BALANCE = 3.0      # the ADMM's gap and its move may differ by this factor before rho changes
 GROWTH = 2.0       # and so much it changes then

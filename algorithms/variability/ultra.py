@@ -6,7 +6,7 @@ import numpy as np
 
 from ..abundances.active_set import minimise
 from ..abundances.products import products
-from ..blind.nmf import onto_simplex
+from ..blind.alternating import onto_simplex
 from .cpd import check_rank, cpd, energy
 from .model import VariableUnmixing, alternate, begin
 from .tensor_rank import tensor_rank

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..abundances.active_set import minimise
-from ..blind.nmf import onto_simplex
+from ..blind.alternating import onto_simplex
 from .cpd import Polyadic, check_rank, cpd
 from .model import STARTS, begin, sweep
 from .pixel_endmembers import correlations, grams, ridge_endmembers

@@ -12,7 +12,7 @@ from subpixel.algorithms.blind.kbsnmf import kbsnmf
 from subpixel.algorithms.blind.l12nmf import l12nmf, sparseness
 from subpixel.algorithms.blind.minvolnmf import minvolnmf
 from subpixel.algorithms.blind.mvntf import low_rank_maps, mvntf
-from subpixel.algorithms.blind.nmf import accelerated_gradient, onto_simplex
+from subpixel.algorithms.blind.alternating import accelerated_gradient, onto_simplex
 from subpixel.algorithms.blind.rconmf import _SimplexADMM, rconmf
 from subpixel.algorithms.blind.sgsnmf import GroupPenalty, group_weights, projected_gradient, sgsnmf
 from subpixel.algorithms.blind.ssrnmf import ssrnmf

@@ -3,8 +3,6 @@
 from ...engine.declare import FolderOutput, Integer, LayersOutput, RasterOutput, Style
 from . import _sequence
 
-KEPT = ("names", "bands", "count", "wavelengths")   # in a model's file, beside the state
-
 
 class ModelTool(_sequence.SequenceTool):
     """A tool that unmixes with a trained model, block by block."""
@@ -59,57 +57,3 @@ class ModelTool(_sequence.SequenceTool):
 
     def bands_of(self, output, sequence, names):
         return sequence.names[1:] if output.name == self.detector.name else names
-
-
-def save(path, model, sequence, names):
-    """Write a model with the bands that it is for."""
-    import numpy as np
-    grid = sequence.grid
-    with open(path, "wb") as file:
-        np.savez_compressed(file, names=np.array(names), bands=grid.indexes, count=np.array(grid.count),
-                            wavelengths=np.array([] if grid.wavelengths is None else grid.wavelengths), **model.state())
-
-
-def load(path, sequence):
-    """
-    A saved model, and the names of its endmembers; the sequence is brought to the model's bands.
-
-    Raises
-    ------
-    UserError
-        The file is none of a model, or the images have other bands.
-    """
-    import zipfile
-    import zlib
-
-    import numpy as np
-
-    from ...algorithms.multitemporal.redsunn import Redsunn
-    from ...engine.sentences import UserError
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            state = {name: file[name] for name in file.files}
-        names, bands, count, wavelengths = (state.pop(name) for name in KEPT)
-    except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError("{path} is no model that the tool redsunn has saved, or it is damaged. Choose such a file "
-                        "(.npz).", path=path) from error
-    except OSError as error:
-        raise UserError("{path} cannot be read: {reason}. Choose a model that the tool redsunn has saved (.npz).",
-                        path=path, reason=error.strerror or str(error)) from error
-    grid = sequence.grid
-    if grid.count != int(count):
-        raise UserError("The model is for images of {count} bands, and these have {bands}. Choose images of the same "
-                        "sensor and processing.", count=int(count), bands=grid.count)
-    missing = sorted(set(bands.tolist()) - set(grid.indexes.tolist()))
-    if missing:
-        raise UserError("The model needs band {band}, which holds no information in one of the images. Leave that "
-                        "image out, or train a model without the band.", band=missing[0])
-    sequence.follow(lambda scene: scene.keep(np.isin(scene.indexes, bands)))
-    if len(wavelengths) and grid.wavelengths is not None:
-        apart = np.abs(wavelengths - grid.wavelengths)
-        if apart.max() > 0.25 * np.median(np.abs(np.diff(wavelengths))):
-            band = int(apart.argmax())
-            raise UserError("Band {band} is at {ours} nm in the model and at {theirs} nm in the images. Choose images "
-                            "of the same sensor.", band=int(grid.indexes[band]), ours=f"{wavelengths[band]:.5g}",
-                            theirs=f"{grid.wavelengths[band]:.5g}")
-    return Redsunn.from_state(state, len(bands)), [str(name) for name in names]

@@ -19,7 +19,11 @@ class ApplyRecurrentUnmixing(_redsunn.ModelTool):
     example = {"IMAGES": "images", "MODEL": "model.npz", "DRAWS": 5}
 
     def trained(self, job, sequence):
+        from ...algorithms.multitemporal.redsunn import Redsunn
+        from ...engine import models
         from ...engine.spectra import of_scene
         job.passes(1)
-        model, names = _redsunn.load(job.value(self.saved), sequence)
+        declaration, state = models.load(job.value(self.saved), ("redsunn",))
+        models.fit(declaration, sequence)
+        model, names = Redsunn.from_state(state, sequence.L), declaration["names"]
         return model, of_scene(sequence.grid, model.M0, names, ["the model"] * len(names))

@@ -52,6 +52,7 @@ class RecurrentUnmixing(_redsunn.ModelTool):
         import time
 
         from ...algorithms.multitemporal.redsunn import train
+        from ...engine import models
         job.passes(self.passes(job))
         spectra = self.reference(job, sequence)
         Y, valid = self.learning_pixels(job, sequence)
@@ -77,7 +78,7 @@ class RecurrentUnmixing(_redsunn.ModelTool):
         learned = replace(spectra, M=model.M0, sources=["learned by ReDSUNN"] * spectra.P)
         job.give_spectra(self.estimated, learned)
         if job.wants(self.saved):
-            _redsunn.save(job.path(self.saved), model, sequence, spectra.names)
+            models.save(job.path(self.saved), self.id, sequence.grid, model.state(), names=spectra.names)
         return model, learned
 
     def add_to_report(self, job, report, sequence, spectra, figures):
