@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..variability.autoencoder import device, one_thread_each
+from ..device import device, one_thread_each
 from .redsunn_network import FLOOR, HOLD, NOISE, Network, Parts, start
 from .sequence import settled, validity
 

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from .. import pixels
-from .autoencoder import EPOCHS, FIDELITY, Decoders, device, one_thread_each, train
+from ..device import device, one_thread_each
+from .autoencoder import EPOCHS, FIDELITY, Decoders, train
 from .model import WORKERS, VariableUnmixing, alternate, begin, relative_change
 from .spatial import TotalVariation, abundance_step
 

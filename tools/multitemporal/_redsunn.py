@@ -31,7 +31,7 @@ class ModelTool(_sequence.SequenceTool):
                             "(u of eq. 44). High values are abrupt changes. Nodata is -9999.")
 
     def run(self, job):
-        from ...algorithms.variability.autoencoder import one_thread_each
+        from ...algorithms.device import one_thread_each
         with one_thread_each():
             super().run(job)
 

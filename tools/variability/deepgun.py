@@ -58,7 +58,7 @@ class DeepGenerativeUnmixing(_variability.VariabilityTool):
     numbers = 0.5
 
     def run(self, job):
-        from ...algorithms.variability.autoencoder import one_thread_each
+        from ...algorithms.device import one_thread_each
         with one_thread_each():
             super().run(job)
 
