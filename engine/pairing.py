@@ -159,7 +159,6 @@ class PairedScenes:
         """Overlapping tiles of the fused image."""
         return tiles(self.width, self.height, side, self.overlap)
 
-    @cached_property
     def survey(self):
         """
         Some pixels of both, all over: (HSI (K, n), MSI (K_M, m)) valid ones, float64.
@@ -170,6 +169,10 @@ class PairedScenes:
             More than a fifth of the ground that both images reach is masked in either. Their rasters reach further
             than they do where an image lies askew in its raster: corners that are cut off all its data do not count.
         """
+        return self._surveyed
+
+    @cached_property
+    def _surveyed(self):
         step = _step(self.hsi_rows, self.hsi_cols)
         coarse = []
         for row in range(step // 2, self.hsi_rows, step):

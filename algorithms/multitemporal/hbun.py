@@ -7,8 +7,7 @@ from scipy.fft import dct, idct
 from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from ..abundances.fcls import fcls
-from ..abundances.linear_model import check_endmembers
-from .sequence import SequenceUnmixing, validity
+from .sequence import SequenceUnmixing, check_reference, validity
 
 SHAPE, RATE = 1.0, 1e-8     # of the Gamma priors of all precisions: data are about one at most
 TAIL = -8.0                 # further out than this, truncated normals are drawn from logarithms
@@ -338,10 +337,4 @@ def _check(Y, M0, shape, iterations, burn_in, weights):
         raise ValueError(f"{burn_in} of {iterations} sweeps are left out: at least one must count.")
     if shape[0] * shape[1] != Y.shape[2]:
         raise ValueError(f"{Y.shape[2]} pixels do not make an image of {shape[0]} rows and {shape[1]} columns.")
-    if M0.ndim != 2 or len(M0) != Y.shape[1]:
-        raise ValueError(f"The endmembers have the shape {M0.shape}, the images {Y.shape[1]} bands: resample them to "
-                         f"the images' bands.")
-    check_endmembers(M0, sum_to_one=True)
-    if M0.max() <= 0:
-        raise ValueError(f"The largest value of the endmembers is {M0.max():g}: positive ones are needed, such as "
-                         f"reflectance or radiance.")
+    check_reference(M0, Y.shape[1])

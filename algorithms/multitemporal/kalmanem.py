@@ -8,7 +8,7 @@ from ..abundances.active_set import minimise
 from ..abundances.linear_model import check_endmembers
 from ..abundances.products import products
 from ..state_estimation.kalman import Smoothed, information_filter, smooth
-from .sequence import SequenceUnmixing, validity
+from .sequence import SequenceUnmixing, check_reference, validity
 
 SAMPLE = 5000     # pixels from which endmembers are learned, at most
 RIDGE = 1e-3      # share of the mean variance added to the covariance of coloured noise
@@ -214,10 +214,7 @@ def learn(Y, M0, valid=None, *, Q=0.1, P0=1.0, sigma=0.01, learn_Q=True, sum_to_
     """
     valid = validity(Y, valid)
     M0 = np.asarray(M0, dtype=np.float64)
-    check_endmembers(M0, sum_to_one=True)
-    if len(M0) != Y.shape[1]:
-        raise ValueError(f"The endmembers have {len(M0)} bands, the images {Y.shape[1]}: resample them to the images' "
-                         f"bands.")
+    check_reference(M0, Y.shape[1])
     for name, value in dict(Q=Q, P0=P0, sigma=sigma).items():
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value:g}: it must be a positive number.")

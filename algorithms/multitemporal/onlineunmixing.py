@@ -4,9 +4,8 @@ import numpy as np
 
 from ..abundances.active_set import minimise
 from ..abundances.fcls import fcls
-from ..abundances.linear_model import check_endmembers
 from ..blind.alternating import onto_simplex
-from .sequence import SequenceUnmixing, validity
+from .sequence import SequenceUnmixing, check_reference, validity
 
 STEP = 1.1       # step sizes are one over so many Lipschitz constants
 FALL = 1e-5      # relative fall of an image's cost in one step below which its steps end
@@ -207,10 +206,4 @@ def _check(Y, M0, weights, rho):
             raise ValueError(f"The weight {name} is {weight:g}: it must be zero or above.")
     if not 0 < rho <= 1:
         raise ValueError(f"The factor rho is {rho:g}: it must be above 0 and at most 1.")
-    if M0.ndim != 2 or len(M0) != Y.shape[1]:
-        raise ValueError(f"The endmembers have the shape {M0.shape}, the images {Y.shape[1]} bands: resample them to "
-                         f"the images' bands.")
-    check_endmembers(M0, sum_to_one=True)
-    if M0.max() <= 0:
-        raise ValueError(f"The largest value of the endmembers is {M0.max():g}: positive ones are needed, such as "
-                         f"reflectance or radiance.")
+    check_reference(M0, Y.shape[1])

@@ -12,11 +12,10 @@ from ..endmembers.vca import vca
 from ..pixels import moments
 
 RUNS = 10          # of VCA, of which the one is taken that explains the images best
-JUDGED = 2000      # pixels by which that is judged, at most
+LOOKED_AT = 8000   # pixels by which `reference` judges that, and from which `settled` finds endmembers, at most
 TOGETHER = 0.02    # how strongly `settled` keeps the endmembers together
 CLEAN = 0.01       # what endmembers leave, against their spread, at which that is halved
 ROUNDS = 40
-LOOKED_AT = 8000   # pixels from which it finds them, at most
 UNSEEN = 1e-6      # share of the largest eigenvalue below which a direction of endmembers is not seen
 RIDGE = 1e-3       # share of the mean variance that is added to its covariance
 TINY = 1e-12       # and of the mean energy of the pixels
@@ -72,6 +71,23 @@ def validity(Y, valid=None):
 def all_pixels(Y, valid):
     """The valid pixels of all dates side by side, (L, n)."""
     return np.concatenate([image[:, good] for image, good in zip(Y, valid)], axis=1)
+
+
+def check_reference(M0, L):
+    """
+    Refuse endmembers `M0` to start from that do not fit images of `L` bands, or cannot be told apart.
+
+    Raises
+    ------
+    ValueError
+        Another number of bands, no positive value, or what `check_endmembers` refuses.
+    """
+    check_endmembers(M0, sum_to_one=True)
+    if len(M0) != L:
+        raise ValueError(f"The endmembers have {len(M0)} bands, the images {L}: resample them to the images' bands.")
+    if M0.max() <= 0:
+        raise ValueError(f"The largest value of the endmembers is {M0.max():g}: positive ones are needed, such as "
+                         f"reflectance or radiance.")
 
 
 def reference(Y, P, rng, valid=None, runs=RUNS):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.fft import idctn
 from scipy.stats import truncnorm
 from variable_scenes import error, fields, smooth_maps, smooth_spectra
 
@@ -72,6 +73,21 @@ def test_the_neighbours_pull_is_the_gradient_of_the_roughness():
         step[index] = 1e-3
         rise = (np.dot(weights, field.roughness(A + step)) - np.dot(weights, field.roughness(A - step))) / 4e-3
         assert np.isclose(gradient[index], rise, rtol=1e-8, atol=1e-10)
+
+
+def test_weights_of_space_and_time_are_told_apart():
+    """A field drawn with known precisions, without bounds: the chain settles at each of them."""
+    shape, dates, true = (24, 24), 10, (5.0, 50.0)
+    field = Field(np.ones(576, bool), shape, dates)
+    precision = true[0] * field.space.T + true[1] * field.time.T      # by date and frequency
+    precision[0, 0] = np.inf                                          # the mean, which no difference tells
+    waves = (rng().standard_normal((dates, 576)) / np.sqrt(precision)).reshape(dates, *shape)
+    x = idctn(waves, norm="ortho").reshape(dates, 576) / np.sqrt(2)
+    A, weights, draw, drawn = np.stack([x, -x]), (20.0, 20.0), rng(4), []
+    for _ in range(60):
+        weights = field.draw_weights(A, weights, draw)
+        drawn.append(weights)
+    assert np.mean(drawn[20:], axis=0) == pytest.approx(true, rel=0.15)
 
 
 @pytest.mark.parametrize("precision", [1.0, 60.0])

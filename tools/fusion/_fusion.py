@@ -242,7 +242,7 @@ class Setting:
 
         from ...algorithms.fusion.pair import scales
         self.paired, self.responses = paired, responses
-        self.hsi_sample, self.msi_sample = paired.survey
+        self.hsi_sample, self.msi_sample = paired.survey()
         self.unit = _pairs.unit_of(job, P3, self.hsi_sample, self.msi_sample)
         self.msi_sample = self.msi_sample / self.unit
         if job.value(tool.scaling) == "quantile":

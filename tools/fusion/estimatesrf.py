@@ -57,7 +57,7 @@ class EstimateResponse(Tool):
         if hsi.wavelengths is None:
             raise UserError("{path} has no wavelengths to give responses at. Add them to its metadata.", path=hsi.path)
         paired = pair_up(hsi, msi, job.say, job.warn)
-        paired.survey  # noqa: B018 - refuses a scene with too much masked
+        paired.survey()   # refuses a scene with too much masked
         coarse, fine, rows, columns, usable = _pairs.middle(paired)
         job.progress(1, 4)
         R = estimate_response(coarse, fine, rows, columns, hsi.wavelengths, job.value(self.roughness), usable)

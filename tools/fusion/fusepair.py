@@ -63,7 +63,7 @@ class FusePair(_fusion.FusionTool):
         from dataclasses import replace
 
         import numpy as np
-        unit = _pairs.unit_of(job, P3, *paired.survey, quiet=True)
+        unit = _pairs.unit_of(job, P3, *paired.survey(), quiet=True)
         coarse, fine, rows, columns, usable = _pairs.middle(paired)
         fine = fine / unit
         psfs, known = _pairs.psf_of(job, paired.hsi, paired, self.psf, self.psf_width)
@@ -136,7 +136,7 @@ class FusePair(_fusion.FusionTool):
         from ...algorithms.pixels import moments
         from ...algorithms.prepare.noise import regression_noise
         from ...algorithms.rank.hysime import hysime
-        found = moments(paired.survey[0])
+        found = moments(paired.survey()[0])
         rank = hysime(found, regression_noise(found)).rank
         return min(max(rank, FEWEST), MOST, paired.hsi.L)
 
