@@ -36,6 +36,7 @@ class Style(Enum):
 
     FRACTIONS = "fractions"      # one band per endmember, 0 to 1
     DOMINANT = "dominant"        # paletted, one class per endmember
+    DATE = "date"                # paletted, one class per date, in colours that run from the first to the last
     COMPOSITE = "composite"      # red, green, blue, drawn as they are
     SPECTRAL = "spectral"        # a hyperspectral scene in natural colours
     ERROR = "error"              # one band, from 0 upwards

@@ -214,11 +214,13 @@ class Job:
             else [self.result["rasters"][output.name]]
 
     def give_spectra(self, output, spectra, scene=None):
-        """Spectra for a layer, which the provider writes in the CRS of the `scene` that their points lie on."""
+        """Spectra for a layer, which the provider writes in the CRS of the scene or grid that their points lie on."""
         if self.wants(output):
+            names = list(dict.fromkeys(spectra.names))
+            name, crs = getattr(scene, "name", None), getattr(scene, "crs", None)
             self.result["spectra"][output.name] = {
-                "features": spectra.to_features(), "raster": scene.name if scene else None,
-                "names": spectra.names, "colours": colours(spectra.names), "colour": expression("name")}
+                "features": spectra.to_features(), "raster": name, "crs": crs.to_wkt() if crs and not name else None,
+                "names": names, "colours": colours(names), "colour": expression("name")}
 
     def give_table(self, output, rows):
         """Rows for a table, dictionaries of plain values with the same keys in the same order."""

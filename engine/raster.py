@@ -404,7 +404,8 @@ class Pixels:
 @dataclass(frozen=True)
 class Grid:
     """
-    The grid of a scene that is made, not read: pixels of one unit without a CRS, the lower left corner at 0, 0.
+    The grid of a scene that is made, not read, north up: pixels of `size` units, the lower left corner at `west` and
+    `south`; by default without a CRS, pixels of one unit from 0, 0.
 
     It stands in for a scene where a raster is written.
     """
@@ -413,11 +414,14 @@ class Grid:
     height: int
     crs: object = None
     gcps: tuple = ((), None)
+    west: float = 0.0
+    south: float = 0.0
+    size: float = 1.0
 
     @property
     def transform(self):
         """Pixel to map coordinates, north up."""
-        return Affine(1, 0, 0, 0, -1, self.height)
+        return Affine(self.size, 0, self.west, 0, -self.size, self.south + self.size * self.height)
 
 
 class RasterWriter:

@@ -5,7 +5,8 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from qgis.core import QgsExpression, QgsProcessingAlgorithm, QgsProcessingException, QgsProcessingParameterDefinition
+from qgis.core import (QgsCoordinateReferenceSystem, QgsExpression, QgsProcessingAlgorithm, QgsProcessingException,
+                       QgsProcessingParameterDefinition)
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine import declare
@@ -399,8 +400,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             for answer in answers:
                 styles.style_raster(Path(outputs[name], answer["file"]), answer)
         for name, answer in result["spectra"].items():
-            if vectors.write_spectra(Path(outputs[name]), answer["features"], self._crs(answer["raster"]),
-                                     context.transformContext()):
+            crs = QgsCoordinateReferenceSystem.fromWkt(answer["crs"]) if answer["crs"] else self._crs(answer["raster"])
+            if vectors.write_spectra(Path(outputs[name]), answer["features"], crs, context.transformContext()):
                 styles.style_spectra(Path(outputs[name]), answer)
         for name, rows in result["tables"].items():
             vectors.write_table(Path(outputs[name]), rows, context.transformContext())

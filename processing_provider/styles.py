@@ -118,6 +118,13 @@ def _dominant(layer, answer):
     return QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes)
 
 
+def _date(layer, answer):
+    ramp, last = _colour_ramp("Viridis"), max(len(answer["numbers"]) - 1, 1)
+    classes = [QgsPalettedRasterRenderer.Class(number, ramp.color(step / last), name)
+               for step, (number, name) in enumerate(zip(answer["numbers"], answer["names"]))]
+    return QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes)
+
+
 def _composite(layer, answer):
     return QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3)
 
@@ -167,8 +174,8 @@ def _change(layer, answer):
     return _ramp(layer, _named_ramp("RdBu")[::-1], -reach, reach, answer.get("band", 1))
 
 
-RENDERERS = {"fractions": _fractions, "dominant": _dominant, "composite": _composite, "spectral": _spectral,
-             "error": _error, "scaling": _scaling, "departure": _departure, "change": _change,
+RENDERERS = {"fractions": _fractions, "dominant": _dominant, "date": _date, "composite": _composite,
+             "spectral": _spectral, "error": _error, "scaling": _scaling, "departure": _departure, "change": _change,
              "components": _components}
 
 
@@ -178,8 +185,12 @@ def _cut(layer, lower, upper):
     return provider.cumulativeCut(1, lower, upper, provider.extent(), 250000)
 
 
+def _colour_ramp(name):
+    return QgsStyle.defaultStyle().colorRamp(name) or QgsStyle.defaultStyle().colorRamp("Viridis")
+
+
 def _named_ramp(name):
-    ramp = QgsStyle.defaultStyle().colorRamp(name) or QgsStyle.defaultStyle().colorRamp("Viridis")
+    ramp = _colour_ramp(name)
     return [ramp.color(step / (STOPS - 1)) for step in range(STOPS)]
 
 

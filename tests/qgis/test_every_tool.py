@@ -17,9 +17,10 @@ from subpixel.tools import all_tools
 TOOLS = all_tools()
 EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declare.TableOutput: "gpkg",
               declare.ReportOutput: "html"}
-RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "composite": "multibandcolor",
-             "spectral": "multibandcolor", "error": "singlebandpseudocolor", "scaling": "singlebandpseudocolor",
-             "departure": "singlebandpseudocolor", "change": "singlebandpseudocolor", "components": "multibandcolor"}
+RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "date": "paletted",
+             "composite": "multibandcolor", "spectral": "multibandcolor", "error": "singlebandpseudocolor",
+             "scaling": "singlebandpseudocolor", "departure": "singlebandpseudocolor", "change": "singlebandpseudocolor",
+             "components": "multibandcolor"}
 
 pytestmark = pytest.mark.parametrize("id", TOOLS)
 finished = {}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ...engine.declare import (Choice, FieldInput, FolderOutput, Group, Integer, LayersOutput, Real, SpectraInput,
                                SpectraOutput, Style, Text, Tool)
 from .. import _shared
+from ._dates import regular_dates
 from ._library import complete, draw, draw_bundles
 
 COUNTS = {"ds1": 3, "ds2": 0}     # endmembers, and dates, of the paper's sequences
@@ -94,7 +95,7 @@ class SimulateSequence(Tool):
         from ...algorithms.simulate.sequence import ds1, ds2
         from ...engine.raster import Grid
         rng, case = np.random.default_rng(job.value(self.seed)), job.value(self.case)
-        dates = self._dates(job, job.value(self.dates) or DATES[case])
+        dates = regular_dates(job, self.start, self.interval, job.value(self.dates) or DATES[case])
         wanted = [output for output in (self.images, self.abundances, self.strength) if job.wants(output)]
         job.passes(1 + len(wanted))   # simulating, and writing each
         library = complete(job, job.spectra(self.library))
@@ -115,22 +116,6 @@ class SimulateSequence(Tool):
         job.say("{dates} images of {pixels} pixels of {bands} bands, mixed of {count} spectra: {names}.",
                 dates=len(dates), pixels=grid.width * grid.height, bands=len(spectra.x), count=spectra.P,
                 names=", ".join(spectra.names))
-
-    def _dates(self, job, count):
-        """The dates of the images, which names of files can hold."""
-        from datetime import timedelta
-
-        from ...engine.dates import LAST, parse
-        from ...engine.sentences import UserError
-        first, days = parse(job.value(self.start)), job.value(self.interval)
-        if first is None:
-            raise UserError("{value} in {label} is no date. Write it as 2020-05-01, with or without a time "
-                            "(2020-05-01T10:30).", value=job.value(self.start), label=self.start.label)
-        if first.year + count * days / 365 >= LAST:
-            raise UserError("{count} dates {days} days apart from {first} on end after the year {last}. Choose fewer "
-                            "dates, shorter intervals or an earlier start.", count=count, days=days,
-                            first=job.value(self.start), last=LAST)
-        return [first + number * timedelta(days=days) for number in range(count)]
 
     def _check_memory(self, spectra, grid, T):
         """Every date's images and every pixel's endmembers as float32, fractions and one date's noise as float64."""
