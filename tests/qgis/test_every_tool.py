@@ -19,8 +19,8 @@ EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declar
               declare.ReportOutput: "html"}
 RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "date": "paletted",
              "composite": "multibandcolor", "spectral": "multibandcolor", "error": "singlebandpseudocolor",
-             "scaling": "singlebandpseudocolor", "departure": "singlebandpseudocolor", "change": "singlebandpseudocolor",
-             "components": "multibandcolor"}
+             "scaling": "singlebandpseudocolor", "departure": "singlebandpseudocolor",
+             "change": "singlebandpseudocolor", "components": "multibandcolor"}
 
 pytestmark = pytest.mark.parametrize("id", TOOLS)
 finished = {}
