@@ -40,8 +40,14 @@ def divergence(X, Z, beta):
     return float((X**beta + (beta - 1) * Z**beta - beta * X * Z ** (beta - 1)).sum() / (beta * (beta - 1)))
 
 
-def exponent(beta):
-    """gamma(beta) of (3.2.34), with which a multiplicative step minimises its majoriser."""
+def exponent(beta, squared=False):
+    """
+    gamma(beta) of (3.2.34), with which a multiplicative step minimises its majoriser.
+
+    With a `squared` penalty, whose gradient joins the denominator, xi(beta) of (3.2.45).
+    """
+    if squared and beta <= 2:
+        return 1 / (3 - beta)
     return 1 / (2 - beta) if beta < 1 else 1.0 if beta <= 2 else 1 / (beta - 1)
 
 

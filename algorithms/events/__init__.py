@@ -1,0 +1,1 @@
+"""What happened when: courses that events take through consecutive dates, and where and when they occur."""
