@@ -1,0 +1,1 @@
+"""Wanted materials or signals and their background told apart, with dictionaries of both."""
