@@ -1,4 +1,4 @@
-"""Deep-NMF: nonnegative factorisation unrolled into layers that learn to tell wanted materials from their background."""
+"""Deep-NMF: nonnegative factorisation unrolled into layers that learn to tell wanted from background spectra."""
 
 import numpy as np
 import torch
