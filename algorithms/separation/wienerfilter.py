@@ -106,7 +106,8 @@ def activations(X, W, *, beta=1.0, sparsity=0.0, iterations=500, tolerance=1e-4,
     ----------
     G. Chinellato, Deep Unfolding, PhD thesis, Padova 2026, sections 3.2 and 3.4.1.
     """
-    check_nonnegative(X, beta)
+    if X.any() or X.size and beta <= 0:   # pixels may be black, and a block may have none
+        check_nonnegative(X, beta)
     check_dictionary(W, len(X))
     if sparsity < 0:
         raise ValueError(f"The weight of sparsity is {sparsity:g}; it must be at least 0.")

@@ -202,6 +202,8 @@ def make(folder):
                         wavelengths=WAVELENGTHS),
         "abundances": raster(folder / "abundances.tif", A, gdal.GDT_Float32, -9999, NAMES),
         "endmembers": spectra(folder / "endmembers.gpkg", signatures() * 10000, NAMES),
+        "wanted": spectra(folder / "wanted.gpkg", signatures()[:, 1:2] * 10000, NAMES[1:2]),
+        "background": spectra(folder / "background.gpkg", signatures()[:, ::2] * 10000, NAMES[::2]),
         "bundle": bundle(folder / "bundle.gpkg"),
         "library": spectra(folder / "library.gpkg", signatures(6), [*NAMES, "roof", "road", "snow"]),
         "library.csv": str(csv),
