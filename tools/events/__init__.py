@@ -1,0 +1,1 @@
+"""What happened where, and when: events in series of images."""
