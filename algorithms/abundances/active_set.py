@@ -141,6 +141,29 @@ def unconstrained(G, C, sum_to_one=False):
     return _Systems(G, sum_to_one).unconstrained(C)
 
 
+def on_support(G, C, passive, sum_to_one=False):
+    """
+    The linear systems of `minimise` for passive sets that are given.
+
+    Parameters
+    ----------
+    G, C, sum_to_one
+        As for `minimise`, G (P, P).
+    passive : ndarray (P, N) of bool
+        With the sum to one, at least one index in every pixel.
+
+    Returns
+    -------
+    z : ndarray (P, N)
+        Abundances on the passive set; elsewhere the multipliers in units of G's mean diagonal. A pixel is solved where
+        all are nonnegative.
+    scale : ndarray (N,)
+        What rounding is measured against.
+    """
+    systems = _Systems(G, sum_to_one)
+    return systems.solve(C, passive, np.arange(C.shape[1])), systems.scale(C)
+
+
 def kkt_residual(G, C, A, sum_to_one):
     """
     Distance of each pixel's abundances from the optimality conditions, free of units.

@@ -87,13 +87,7 @@ def down(X):
     return np.diff(X, axis=-2)
 
 
-def total_variation(A, shape):
-    """||D_h A||_1 + ||D_v A||_1 of abundances (P, N)."""
-    maps = A.reshape(-1, *shape)
-    return float(np.abs(across(maps)).sum() + np.abs(down(maps)).sum())
-
-
-def _adjoint(h, v):
+def adjoint(h, v):
     """D_h^T h + D_v^T v."""
     def back(d, axis):
         width = [(0, 0)] * d.ndim
@@ -103,14 +97,29 @@ def _adjoint(h, v):
 
 
 class TotalVariation:
-    """The prior weight (||D_h A||_1 + ||D_v A||_1), for `SpatialAbundances`."""
+    """
+    The prior weight (||D_h A||_1 + ||D_v A||_1), for `SpatialAbundances` and SUnSAL-TV.
 
-    def __init__(self, weight, shape):
+    Parameters
+    ----------
+    weight : float
+    shape : (int, int)
+    valid : ndarray (rows * cols,) of bool, optional
+        Differences count between two pixels that are.
+    isotropic : bool
+        weight sum_n sqrt((D_h A)_n^2 + (D_v A)_n^2) instead.
+    """
+
+    def __init__(self, weight, shape, valid=None, isotropic=False):
         self.weight, self._shape, self._inverse = weight, shape, 1 / (1 + laplacian(shape))
-        self._duals = None
+        valid = np.ones(shape, dtype=bool) if valid is None else valid.reshape(shape)
+        self._pairs = valid[:, 1:] & valid[:, :-1], valid[1:] & valid[:-1]
+        self._isotropic, self._duals = isotropic, None
 
     def cost(self, A):
-        return self.weight * total_variation(A, self._shape)
+        maps = A.reshape(-1, *self._shape)
+        h, v = (np.where(pairs, D(maps), 0.0) for pairs, D in zip(self._pairs, (across, down)))
+        return self.weight * float(self._length(h, v).sum() if self._isotropic else np.abs(h).sum() + np.abs(v).sum())
 
     def step(self, X, V, rho):
         """
@@ -120,8 +129,8 @@ class TotalVariation:
         """
         if self._duals is None:
             self._duals = [np.zeros_like(across(V)), np.zeros_like(down(V))]
-        shrunk = [_soft(D(V) - d, self.weight / rho) for D, d in zip((across, down), self._duals)]
-        V = inverse(transform(X + _adjoint(*(s + d for s, d in zip(shrunk, self._duals)))) * self._inverse)
+        shrunk = self._shrunk([D(V) - d for D, d in zip((across, down), self._duals)], self.weight / rho)
+        V = inverse(transform(X + adjoint(*(s + d for s, d in zip(shrunk, self._duals)))) * self._inverse)
         gaps = [D(V) - s for D, s in zip((across, down), shrunk)]
         for d, gap in zip(self._duals, gaps):
             d -= gap
@@ -131,6 +140,22 @@ class TotalVariation:
         """Scaled multipliers stay multipliers when rho grows by `factor`."""
         for d in self._duals:
             d /= factor
+
+    def _shrunk(self, differences, threshold):
+        """The proximal step of the prior; what does not count stays."""
+        if not self._isotropic:
+            return [_soft(x, threshold * pairs) for x, pairs in zip(differences, self._pairs)]
+        length = self._length(*(np.where(pairs, x, 0.0) for x, pairs in zip(differences, self._pairs)))
+        factor = np.maximum(1 - np.divide(threshold, length, out=np.full_like(length, np.inf), where=length > 0), 0)
+        return [np.where(pairs, x * part, x) for x, pairs, part in
+                zip(differences, self._pairs, (factor[:, :, :-1], factor[:, :-1]))]
+
+    def _length(self, h, v):
+        """sqrt(h^2 + v^2) in every pixel (P, rows, cols)."""
+        squares = np.zeros((len(h), *self._shape))
+        squares[:, :, :-1] += np.square(h)
+        squares[:, :-1] += np.square(v)
+        return np.sqrt(squares)
 
 
 class Smoothness:

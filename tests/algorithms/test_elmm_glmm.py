@@ -8,7 +8,7 @@ from subpixel.algorithms.abundances.fcls import fcls
 from subpixel.algorithms.abundances.scls import scls
 from subpixel.algorithms.variability.elmm import elmm
 from subpixel.algorithms.variability.glmm import glmm
-from subpixel.algorithms.variability.spatial import total_variation
+from subpixel.algorithms.variability.spatial import TotalVariation
 
 SHAPE = (20, 24)
 M0, A = smooth_spectra(), fields(shape=SHAPE)
@@ -71,7 +71,8 @@ def test_abundances_lie_on_the_simplex_and_endmembers_are_not_negative(method):
 @both
 def test_total_variation_smooths(method):
     Y = M0 @ (A * PSI) + 4 * NOISE
-    rough, smooth = (total_variation(method(Y, M0, SHAPE, lambda_a=weight).A, SHAPE) for weight in (0, 1))
+    variation = TotalVariation(1.0, SHAPE).cost
+    rough, smooth = (variation(method(Y, M0, SHAPE, lambda_a=weight).A) for weight in (0, 1))
     assert smooth < 0.8 * rough
 
 
