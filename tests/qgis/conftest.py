@@ -63,14 +63,25 @@ class Examples(dict):
         self._folder = folder
 
     def __missing__(self, name):
-        if name != "model.npz":
+        if name == "model.npz":
+            self[name] = self._made("redsunn", {"IMAGES": self["images"], "COUNT": 3, "EPOCHS": 1, "FUNCTIONS": 2},
+                                    MODEL=name, ABUNDANCES="learned")["MODEL"]
+        elif name in ("eventimages", "eventsamples"):
+            made = self._made("simulateevents", {"ENDMEMBERS": self["library"], "COUNT": 4, "MINANGLE": 1, "ROWS": 20,
+                                                 "COLUMNS": 24, "DATECOUNT": 12, "INTERVAL": 30, "SAMPLECOUNT": 6},
+                              IMAGES="events", SAMPLES="eventsamples.gpkg")
+            self.update(eventimages=made["IMAGELAYERS"], eventsamples=made["SAMPLES"])
+        else:
             raise KeyError(name)
-        algorithm = QgsApplication.processingRegistry().createAlgorithmById("subpixel:redsunn")
-        self[name] = str(self._folder / name)
-        values = {"IMAGES": self["images"], "COUNT": 3, "EPOCHS": 1, "FUNCTIONS": 2, "MODEL": self[name],
-                  "ABUNDANCES": str(self._folder / "learned")}
-        assert algorithm.run(values, QgsProcessingContext(), Feedback(), {}, False)[1]
         return self[name]
+
+    def _made(self, tool, values, **outputs):
+        """What a tool gives, its outputs in the folder."""
+        algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"subpixel:{tool}")
+        values = {**values, **{output: str(self._folder / file) for output, file in outputs.items()}}
+        results, done = algorithm.run(values, QgsProcessingContext(), Feedback(), {}, False)
+        assert done
+        return results
 
 
 @pytest.fixture(scope="session")
