@@ -165,3 +165,14 @@ def test_refuses_a_background_that_the_pixels_do_not_hold():
         background(X, signatures()[:, :2], 1)
     with pytest.raises(ValueError, match="51 background spectra cannot be learned from 50 pixels"):
         background(X, signatures()[:, :1], 51)
+
+
+def test_black_pixels_and_empty_blocks_pass():
+    X, _ = mixtures(0.01)
+    X[:, 3] = 0
+    scenes, found = wienerfilter(X, signatures(), [0, 0, 1, 1, 1])
+    assert (scenes[:, :, 3] == 0).all() and found.H[:, 3].max() < 1e-12
+    black, _ = wienerfilter(X[:, 3:4], signatures(), [0, 0, 1, 1, 1])
+    assert (black == 0).all()
+    none, found = wienerfilter(X[:, :0], signatures(), [0, 0, 1, 1, 1])
+    assert none.shape == (2, L, 0) and found.H.shape == (5, 0) and found.converged

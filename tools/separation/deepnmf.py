@@ -19,7 +19,7 @@ class DeepNMF(_separation.SeparationTool):
 
     A step costs the same for every pixel, so the network is fast, and its error is told on mixtures that it has not
     learned from, before and after learning. The Wiener filter tool runs the same factorization to its end instead, from
-    a better start: slower, and on mixtures of exactly these spectra the better of the two.
+    a better start: ten times slower, but on mixtures of exactly these spectra far more exact.
 
     Where no background spectra are given, they are learned from some ten thousand of the scene's pixels first. The
     scene is read twice, in bounded memory. It needs the deep-learning packages (torch), and uses a graphics card where
