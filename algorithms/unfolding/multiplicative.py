@@ -141,7 +141,8 @@ class SeparationLoss:
         """
         wanted, noise = self.parts(H)
         Z = (wanted + noise).clamp_min(TINY)
-        goal, rest = y.X * S / Z**2, y.X**2 * wanted / Z**3
+        ratio = y.X / Z   # no powers of Z: where nothing is there they would underflow
+        goal, rest = ratio * (S / Z), ratio**2 * (wanted / Z)
         fit, aim = (wanted, S) if y.V is None else (wanted * y.V, S * y.V)
         plus, minus = torch.empty_like(H), torch.empty_like(H)
         Ws, Wn = self.D[:, :, self.targets].transpose(1, 2), self.D[:, :, ~self.targets].transpose(1, 2)

@@ -1,0 +1,240 @@
+"""What networks that detect events share: training from samples, thresholds, and detection in any number of series."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+
+from ..device import device
+from ..unfolding.multiplicative import SeparationLoss, Series, first, train
+from ..unfolding.network import Unfolded
+from .detection import Detection, Uncertainty, decide, thresholds
+from .learning import EventSamples, Features, take_apart
+
+TOGETHER = 256   # series that go through a network at once: small enough for the processor's cache
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    Attributes
+    ----------
+    length : int
+        Dates that an event lasts at most.
+    backgrounds : int
+        Courses of which backgrounds are made.
+    K, C : int
+        Layers, and how many of them, the last ones, are discriminative.
+    sparsity : float
+        alpha_H.
+    fidelity : float
+        alpha_S of (4.3.20).
+    losses : bool
+        Whether features tell of losses too, see `learning.Features`.
+    threshold : str
+        "max" or "mean", see `detection.thresholds`.
+    beta : float or None
+        Of the uncertainty reduction, see `detection.Uncertainty`; None for none.
+    """
+
+    length: int = 5
+    backgrounds: int = 8
+    K: int = 1000
+    C: int = 20
+    sparsity: float = 0.0
+    fidelity: float = 1e6
+    losses: bool = True
+    threshold: str = "max"
+    beta: float | None = None
+
+
+class EventNetwork:
+    """
+    A network of multiplicative layers that tells which event begins when in a series.
+
+    A subclass says in `layers` how dictionaries are made of patterns of events and courses of backgrounds, in
+    `arrange` how series become their data, and in `indices` how activations tell of events.
+
+    Parameters
+    ----------
+    settings : Settings
+    features : Features
+    patterns : ndarray (C, m, length)
+    backgrounds : ndarray (J, m, n)
+    own : list of ndarray, optional
+        Learned dictionaries of the discriminative layers.
+    limits : ndarray (C,), optional
+        Thresholds of the indices.
+    uncertainty : Uncertainty, optional
+    """
+
+    def __init__(self, settings, features, patterns, backgrounds, own=None, limits=None, uncertainty=None):
+        self.settings, self.features = settings, features
+        self.patterns, self.backgrounds = patterns, backgrounds
+        self.limits, self.uncertainty = limits, uncertainty
+        layer, theta, targets, own_layer = self.layers()
+        own = None if own is None else [self._tensor(part) for part in own]
+        self.network = Unfolded(layer, theta, settings.K, settings.C, own_layer=own_layer, own=own)
+        self.loss = SeparationLoss(layer.dictionary(theta), targets, settings.fidelity)
+
+    @property
+    def n(self):
+        """Number of dates."""
+        return self.backgrounds.shape[2]
+
+    @property
+    def classes(self):
+        """Number of classes of events."""
+        return len(self.patterns)
+
+    def layers(self):
+        """The layer, its optimal parameters, which atoms are targets (a,), and the layer of the discriminative part."""
+        raise NotImplementedError
+
+    def arrange(self, X):
+        """Series `X` (m, Q, n) as data (B, M, Q) of the layers."""
+        raise NotImplementedError
+
+    def indices(self, H):
+        """Index (C, Q) of each class at its best shift, and that shift (C, Q), from activations `H` (B, a, Q)."""
+        raise NotImplementedError
+
+    @classmethod
+    def learn(cls, X, valid, label, date, rng, settings=Settings(), *, epochs=3, batch=27, callback=None):
+        """
+        Learn from samples, see `learning.take_apart`, and train, see `unfolding.multiplicative.train`.
+
+        Parameters
+        ----------
+        X : ndarray (m, Q, n)
+            Series of the samples, not negative, in any unit.
+        valid : ndarray (Q, n) of bool
+        label, date : ndarray (Q,) of int
+        rng : numpy.random.Generator
+        settings : Settings
+        epochs, batch, callback
+            Of the training.
+
+        Returns
+        -------
+        network : EventNetwork
+        samples : EventSamples
+        losses : list of float
+            Of each epoch, per sample.
+        """
+        features = Features.of(X, valid, settings.losses)
+        samples = take_apart(features(X, valid), valid, label, date, settings.length, rng,
+                             backgrounds=settings.backgrounds)
+        network = cls(settings, features, samples.patterns, samples.backgrounds)
+        losses = network.train(samples, rng, epochs=epochs, batch=batch, callback=callback)
+        network.settle(samples)
+        return network, samples, losses
+
+    def train(self, samples, rng, *, epochs, batch, callback=None):
+        """Train the discriminative layers; the loss per sample before and after each epoch."""
+        y = self.series(samples.X, samples.valid)
+        S = self.series(samples.S, samples.valid).X
+        count = samples.X.shape[1]
+        losses = train(self.network, self.loss, y, S, rng, epochs=epochs, batch=batch, callback=None if callback is None
+                       else lambda epoch, loss: callback(epoch, loss / count))
+        return [loss / count for loss in losses]
+
+    def settle(self, samples):
+        """Thresholds from the event-free samples, and the reduction of uncertainty from the others."""
+        index, _ = self.shown(samples.X, samples.valid)
+        self.uncertainty = None
+        if self.settings.beta is not None:
+            self.uncertainty = Uncertainty.learn(index, samples.label, self.settings.beta)
+            index = self.uncertainty.latent(index)
+        self.limits = thresholds(index[:, samples.label == 0], self.settings.threshold)
+
+    def shown(self, X, valid):
+        """Index (C, Q) and shift (C, Q) of each class in series of features `X` (m, Q, n)."""
+        index, date = [], []
+        for begin in range(0, X.shape[1], TOGETHER):
+            part = self.series(X[:, begin:begin + TOGETHER], valid[begin:begin + TOGETHER])
+            H = self.network.inference(first(part, self.loss.D.shape[2]), part)
+            found = self.indices(H.cpu().numpy())
+            index.append(found[0])
+            date.append(found[1])
+        return np.concatenate(index, axis=1), np.concatenate(date, axis=1)
+
+    def detect(self, X, valid):
+        """
+        Detect events in series.
+
+        Parameters
+        ----------
+        X : ndarray (m, Q, n)
+            Series, not negative, in the units of the samples.
+        valid : ndarray (Q, n) of bool
+
+        Returns
+        -------
+        Detection
+            A series without a valid date has no event, and NaN for its indices.
+        """
+        if X.shape[0] != len(self.features.scale) or X.shape[2] != self.n:
+            raise ValueError(f"The model is for series of {len(self.features.scale)} bands and {self.n} dates, and "
+                             f"these have {X.shape[0]} and {X.shape[2]}.")
+        some = valid.any(axis=1)
+        event, date = np.zeros(len(some), int), np.full(len(some), -1)
+        shown = np.full((self.classes, len(some)), np.nan, np.float32)
+        if some.any():
+            index, when = self.shown(self.features(X[:, some], valid[some]), valid[some])
+            if self.uncertainty is not None:
+                index = self.uncertainty.latent(index)
+            found = decide(index, when, self.limits)
+            event[some], date[some], shown[:, some] = found.event, found.date, found.index
+        return Detection(event, date, shown)
+
+    def series(self, X, valid):
+        """Features `X` (m, Q, n) as what the network is given."""
+        seen = None
+        if not valid.all():
+            seen = self._tensor(self.arrange(np.broadcast_to(valid.astype(np.float32), X.shape)))
+        return Series(self._tensor(self.arrange(X)), seen)
+
+    def state(self):
+        """What `from_state` makes the same network of, as arrays."""
+        facts = {"settings": asdict(self.settings), "losses": self.features.losses}
+        state = {"facts": np.array(json.dumps(facts)), "scale": self.features.scale, "patterns": self.patterns,
+                 "backgrounds": self.backgrounds, "limits": self.limits,
+                 "own": np.stack([part.cpu().numpy() for part in self.network.own]) if self.network.own else
+                 np.empty((0,))}
+        if self.uncertainty is not None:
+            state["A"] = self.uncertainty.A
+        return state
+
+    @classmethod
+    def from_state(cls, state):
+        facts = json.loads(str(state["facts"]))
+        settings = Settings(**facts["settings"])
+        uncertainty = Uncertainty(state["A"], settings.beta) if "A" in state else None
+        return cls(settings, Features(state["scale"], facts["losses"]), state["patterns"], state["backgrounds"],
+                   list(state["own"]), state["limits"], uncertainty)
+
+    def operations(self):
+        """Floating-point operations of one series' forward pass: two products, and what is done with each value."""
+        def of(layer):
+            B, M, a = layer.where.shape
+            return B * (4 * M * a + M + 2 * a)
+        own = self.network.C
+        return (self.network.K - own) * of(self.network.layer) + own * of(self.network.own_layer)
+
+    def numbers(self):
+        """How many numbers the network holds: its dictionaries, the optimal one and each learned one."""
+        return self.network.optimal.numel() + sum(part.numel() for part in self.network.own)
+
+    @staticmethod
+    def _tensor(X):
+        return torch.as_tensor(np.ascontiguousarray(X, np.float32), device=device())
+
+
+def changed(settings, **values):
+    """`settings` with other values."""
+    return replace(settings, **values)
+
+
+__all__ = ["Detection", "EventNetwork", "EventSamples", "Settings", "changed"]
