@@ -58,6 +58,8 @@ def samples():
 class Jumps:
     """Takes the largest value of band c over its median for the index of class c."""
 
+    patterns = np.array([[[1.0, 2.0, 1.0]], [[1.0, 1.0, 0.0]]])
+
     def __init__(self, levels):
         self.levels = levels
 
@@ -72,9 +74,6 @@ class Jumps:
     def state(self):
         return {"levels": self.levels}
 
-    def facts(self):
-        return {"kind": "jumps"}
-
 
 class FindJumps(EventTool):
     """Finds jumps, for tests."""
@@ -86,9 +85,6 @@ class FindJumps(EventTool):
         self.learned = X, valid, label, dates
         job.progress(1, 2)
         return Jumps(np.array([X[c][label == 0].max() * 1.5 for c in range(label.max())]))
-
-    def patterns(self, model):
-        return {"fire": np.array([[1.0, 2.0, 1.0]]), "flood": np.array([[1.0, 1.0]])}
 
 
 def find(values, **outputs):

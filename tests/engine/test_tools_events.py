@@ -5,10 +5,17 @@ import json
 import numpy as np
 import pytest
 import rasterio
+
+pytest.importorskip("torch")
+
 from eventruns import COLS, DATES, FIRES, FLOODS, NODATA, QUIET, ROWS, T, cubes, find, images, place, sample, samples
 from toolruns import read, run_tool, spectra
 
+from subpixel.algorithms.events.deepnmfd import DeepNMFD
+from subpixel.algorithms.events.network import Settings
+from subpixel.algorithms.events.padnmf import PadNMF
 from subpixel.engine import models
+from subpixel.engine.raster import Scene
 from subpixel.engine.sentences import UserError
 
 
@@ -69,7 +76,7 @@ def test_events_and_their_dates_are_where_they_were_planted(series, tmp_path):
 def test_report_shows_samples_dates_courses_and_the_map(series, tmp_path):
     find(series, EVENT=tmp_path / "event.tif", REPORT=tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for words in ("What the samples are detected as", "Events over time", "Learned courses", "image/png",
+    for words in ("What the samples are detected as", "Events over time", "Courses of the events", "image/png",
                   "<tr><td>fire</td><td>3</td><td>0</td><td>3</td><td>0</td></tr>"):
         assert words in text
 
@@ -78,7 +85,7 @@ def test_model_is_saved_with_what_it_fits(series, tmp_path):
     find(series, EVENT=tmp_path / "event.tif", MODEL=tmp_path / "model.npz")
     declaration, arrays = models.load(str(tmp_path / "model.npz"), ("findjumps",))
     assert declaration["names"] == ["fire", "flood"] and declaration["dates"] == T and declaration["days"] == 20
-    assert declaration["model"] == {"kind": "jumps"} and arrays["levels"].shape == (2,)
+    assert arrays["levels"].shape == (2,)
     json.dumps(declaration)
 
 
@@ -211,3 +218,56 @@ def test_simulation_that_cannot_be_is_a_sentence(tmp_path, values, words):
     with pytest.raises((UserError, ValueError), match=words):
         run_tool("simulateevents", {"ENDMEMBERS": library, "ROWS": 20, "COLUMNS": 25, **values},
                  IMAGES=tmp_path / "images")
+
+
+@pytest.fixture(scope="module", params=[("padnmf", PadNMF), ("deepnmfd", DeepNMFD)], ids=["padnmf", "deepnmfd"])
+def trained(request, tmp_path_factory):
+    """A model learned from the small series, and its file."""
+    folder = tmp_path_factory.mktemp(request.param[0])
+    series = {"IMAGES": images(folder), "SAMPLES": samples()}
+    X, valid, label, dates = find(series, EVENT=folder / "event.tif")[0].learned
+    network, _, _ = request.param[1].learn(X, valid, label, dates, np.random.default_rng(0),
+                                           Settings(length=3, backgrounds=2, K=40, C=2), epochs=1)
+    models.save(folder / "model.npz", request.param[0], Scene(series["IMAGES"][0]["path"]), network.state(),
+                names=["fire", "flood"], dates=T, days=20.0)
+    return network, str(folder / "model.npz")
+
+
+def test_a_saved_model_detects_what_it_did_when_it_was_learned(trained, tmp_path):
+    network, model = trained
+    given = images(tmp_path)
+    outputs = {name: tmp_path / f"{name.lower()}.tif" for name in ("EVENT", "DATEOFEVENT", "INDEX")}
+    result, said = run_tool("applyevents", {"IMAGES": given, "MODEL": model}, **outputs,
+                            REPORT=tmp_path / "report.html")
+    values = cubes().reshape(T, 3, -1)
+    valid = (values != NODATA).all(axis=1)
+    found = network.detect(np.where(valid[:, None], values, 0).transpose(1, 2, 0).astype(np.float32), valid.T)
+    index = read(outputs["INDEX"]).reshape(2, -1)
+    np.testing.assert_allclose(np.where(index == -9999, np.nan, index), found.index, rtol=1e-3)
+    event = read(outputs["EVENT"]).ravel()
+    assert event[0] == 255 and np.array_equal(event[1:], found.event[1:])
+    assert np.array_equal(read(outputs["DATEOFEVENT"]).ravel(), found.date + 1)
+    assert result["rasters"]["EVENT"]["names"] == ["none", "fire", "flood"] and any("fire: " in line for line in said)
+    assert "Courses of the events" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def apply(model, given, tmp_path):
+    return run_tool("applyevents", {"IMAGES": given, "MODEL": model}, EVENT=tmp_path / "event.tif")[1]
+
+
+def test_a_model_for_other_bands_or_dates_is_refused(trained, tmp_path):
+    model = trained[1]
+    with pytest.raises(UserError, match="The model is for images of 3 bands, and these have 2"):
+        apply(model, images(tmp_path, cubes()[:, :2]), tmp_path)
+    with pytest.raises(UserError, match="The model is for series of 6 images, and this one has 5"):
+        apply(model, images(tmp_path, cubes()[:5]), tmp_path)
+    models.save(tmp_path / "other.npz", "redsunn", Scene(images(tmp_path)[0]["path"]), {})
+    with pytest.raises(UserError, match="is a model of the tool redsunn, and one of padnmf or deepnmfd is needed"):
+        apply(str(tmp_path / "other.npz"), images(tmp_path), tmp_path)
+
+
+def test_images_farther_apart_than_the_models_are_said(trained, tmp_path):
+    apart = [f"20{year}-01-10" for year in range(20, 20 + T)]
+    assert any(line.startswith("The images are 365 days apart on average, and those of the model were 20")
+               for line in apply(trained[1], images(tmp_path, dates=apart), tmp_path))
+    assert not any("apart on average" in line for line in apply(trained[1], images(tmp_path), tmp_path))

@@ -71,6 +71,11 @@ class Examples(dict):
                                                  "COLUMNS": 24, "DATECOUNT": 12, "INTERVAL": 30, "SAMPLECOUNT": 6},
                               IMAGES="events", SAMPLES="eventsamples.gpkg")
             self.update(eventimages=made["IMAGELAYERS"], eventsamples=made["SAMPLES"])
+        elif name == "events.npz":
+            from subpixel.tools import all_tools
+            values = {parameter: self[value] if value in ("eventimages", "eventsamples") else value
+                      for parameter, value in all_tools()["padnmf"].example.items()}
+            self[name] = self._made("padnmf", values, MODEL=name, EVENT="learnedevents.tif")["MODEL"]
         else:
             raise KeyError(name)
         return self[name]

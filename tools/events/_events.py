@@ -20,9 +20,15 @@ NONE = "none"
 
 
 class DetectionTool(Tool):
-    """A tool that detects events with a trained model, block by block. A subclass says where `run` has it from."""
+    """
+    A tool that detects events with a trained network, block by block. A subclass says where `run` has that from.
+
+    The network has `detect(X (m, Q, n) float32, valid (Q, n))`, which gives `event` (Q,), the class from 1 or 0, `date`
+    (Q,), the image from 0 or -1, and `index` (C, Q), relative to the thresholds; and `patterns` (C, features, r).
+    """
 
     group = Group.EVENTS
+    requires = (*Tool.requires, "torch")
     tags = ("multitemporal", "time series", "sequence", "event", "detection", "change", "date", "fire", "flood",
             "drought", "harvest", "pattern", "course")
 
@@ -40,21 +46,13 @@ class DetectionTool(Tool):
                          "is -9999.")
     report = ReportOutput("REPORT", "Report", create=False, help="HTML file with the figures and plots of the run.")
 
-    def patterns(self, model):
-        """The patterns (m, r) that a model has learned, by the names of curves in the report; none by default."""
-        return {}
-
     def detect(self, job, sequence, model, names):
-        """
-        Go through the images, write what the model detects and say how much of each class; a `Summary` of it.
-
-        `model.detect(X (m, Q, n) float32, valid (Q, n))` has `event` (Q,), the class from 1 or 0, `date` (Q,), the
-        image from 0 or -1, and `index` (C, Q), relative to the thresholds.
-        """
+        """Go through the images, write what the model detects and say how much of each class; a `Summary` of it."""
         from contextlib import ExitStack
 
         import numpy as np
 
+        from ...algorithms.device import one_thread_each
         from ...engine.palette import colours
         from ...engine.sentences import UserError
         if len(names) >= NODATA:
@@ -68,7 +66,7 @@ class DetectionTool(Tool):
             X, negative = nonnegative(X, clip, "a part of the images")
             return model.detect(X, np.ascontiguousarray(valid[:, seen].T)), seen, negative
 
-        with ExitStack() as stack:
+        with one_thread_each(), ExitStack() as stack:
             def open_raster(output, bands, **options):
                 return stack.enter_context(job.raster(output, sequence.grid, bands, **options)) \
                     if job.wants(output) else None
@@ -95,7 +93,6 @@ class DetectionTool(Tool):
 
     def give_report(self, job, sequence, model, names, summary, samples=None):
         """Write the report, with what became of the `samples` where the model has learned from any."""
-        import numpy as np
         report = job.report(self.report)
         if report is None:
             return
@@ -105,15 +102,11 @@ class DetectionTool(Tool):
             add_samples(report, samples, model.detect(samples.X, samples.valid))
         report.heading("Events over time")
         report.history(sequence.names, dict(zip(names, summary.begun)), "Pixels in which one begins")
-        patterns = self.patterns(model)
-        if patterns:
-            report.heading("Learned courses")
-            report.paragraph("Mean over the bands, relative to its largest value.")
-            lengths = [pattern.shape[1] for pattern in patterns.values()]
-            curves = {name: np.pad(pattern.mean(axis=0) / max(pattern.mean(axis=0).max(), 1e-12),
-                                   (0, max(lengths) - pattern.shape[1]), constant_values=np.nan)
-                      for name, pattern in patterns.items()}
-            report.curves(range(max(lengths)), curves, "Images since the first")
+        report.heading("Courses of the events")
+        courses = model.patterns.mean(axis=1)
+        courses = courses / courses.max(axis=1, keepdims=True).clip(1e-12)
+        report.paragraph("As learned: the mean over what was taken from the bands, relative to its largest value.")
+        report.curves(range(courses.shape[1]), dict(zip(names, courses)), "Images since the event began")
         report.heading("Where they are")
         report.picture(picture_of(job.path(self.event), names), "Detected events: " + ", ".join(names))
         job.give_report(self.report, report)
@@ -157,8 +150,7 @@ class EventTool(DetectionTool):
         Returns
         -------
         object
-            With `detect` (see `DetectionTool.detect`), `state()`, a dictionary of arrays, and `facts()`, one of plain
-            values.
+            With `detect` and `patterns` (see `DetectionTool`), and `state()`, a dictionary of arrays.
         """
         raise NotImplementedError
 
@@ -174,7 +166,7 @@ class EventTool(DetectionTool):
         job.progress(1, 1)
         if job.wants(self.saved):
             models.save(job.path(self.saved), self.id, sequence.grid, model.state(), names=samples.names,
-                        dates=sequence.T, days=days(sequence), model=model.facts())
+                        dates=sequence.T, days=days(sequence))
         summary = self.detect(job, sequence, model, samples.names)
         self.give_report(job, sequence, model, samples.names, summary, samples)
 
