@@ -1,0 +1,95 @@
+"""Samples of events on their way to the engine: brought to the images' CRS, with the fields that the dialog offers."""
+
+import fixtures
+import pytest
+from conftest import Feedback
+from osgeo import ogr, osr
+from qgis.core import QgsProcessingContext, QgsRasterLayer, QgsVectorLayer
+
+from subpixel.tools.events._events import EventTool
+
+
+class Probe(EventTool):
+    """Takes samples as the tools for events do."""
+
+    id, label, citation = "probe", "Probe", "none"
+
+
+@pytest.fixture
+def algorithm(qgis):
+    """The tool as QGIS has it."""
+    from subpixel.processing_provider.algorithm import ToolAlgorithm   # needs QGIS's Processing
+    return ToolAlgorithm(Probe).create()
+
+
+def prepared(algorithm, values):
+    """The values of a job for these."""
+    from subpixel.processing_provider.staging import Staging
+    context, feedback = QgsProcessingContext(), Feedback()
+    assert algorithm.checkParameterValues({**values, "EVENT": "TEMPORARY_OUTPUT"}, context) == (True, "")
+    assert algorithm.prepareAlgorithm(values, context, feedback)
+    with Staging() as staging:
+        return algorithm._values(values, context, staging, feedback)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A point at the centre of pixel (row 3, column 7) of the images, in degrees, with a field of dates."""
+    degrees = osr.SpatialReference()
+    degrees.ImportFromEPSG(4326)
+    degrees.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    x, y, _ = osr.CoordinateTransformation(fixtures.crs(), degrees).TransformPoint(*fixtures.at(7, 3))
+    source = ogr.GetDriverByName("GPKG").CreateDataSource(str(tmp_path / "points.gpkg"))
+    layer = source.CreateLayer("points", degrees, ogr.wkbPoint)
+    layer.CreateField(ogr.FieldDefn("event", ogr.OFTString))
+    layer.CreateField(ogr.FieldDefn("began", ogr.OFTDate))
+    for event, began in (("fire", "2020/05/01"), ("none", None)):
+        feature = ogr.Feature(layer.GetLayerDefn())
+        feature.SetField("event", event)
+        if began:
+            feature.SetField("began", began)
+        feature.SetGeometry(ogr.CreateGeometryFromWkt(f"POINT ({x} {y})"))
+        layer.CreateFeature(feature)
+    source.FlushCache()
+    del layer, source
+    return str(tmp_path / "points.gpkg")
+
+
+def test_samples_come_in_the_crs_of_the_first_image_with_dates_as_words(algorithm, examples, elsewhere):
+    values = prepared(algorithm, {"IMAGES": examples["images"], "SAMPLES": elsewhere, "DATEFIELD": "began"})
+    first, second = values["SAMPLES"]["features"]
+    assert first["geometry"]["coordinates"] == pytest.approx(list(fixtures.at(7, 3)), abs=0.01)
+    assert first["attributes"]["event"] == "fire" and first["attributes"]["began"] == "2020-05-01"
+    assert second["attributes"]["began"] is None
+    assert (values["EVENTFIELD"], values["DATEFIELD"], values["NOEVENT"]) == ("event", "began", "none")
+
+
+def test_the_field_of_dates_may_be_left_out(algorithm, examples, elsewhere):
+    assert prepared(algorithm, {"IMAGES": examples["images"], "SAMPLES": elsewhere})["DATEFIELD"] is None
+
+
+def test_fields_are_picked_from_the_samples(algorithm):
+    for name in ("EVENTFIELD", "DATEFIELD"):
+        assert algorithm.parameterDefinition(name).parentLayerParameterName() == "SAMPLES"
+
+
+def test_maps_of_events_and_dates_have_legends(qgis, examples, run, tmp_path):
+    run("simulateevents", {"ENDMEMBERS": examples["library"], "COUNT": 4, "MINANGLE": 1, "ROWS": 24, "COLUMNS": 32,
+                           "DATECOUNT": 8, "SAMPLECOUNT": 2, "IMAGES": str(tmp_path / "images"),
+                           "TRUEEVENT": str(tmp_path / "event.tif"), "TRUEDATE": str(tmp_path / "date.tif"),
+                           "SAMPLES": str(tmp_path / "samples.gpkg")})
+    event, date = (QgsRasterLayer(str(tmp_path / f"{name}.tif"), name) for name in ("event", "date"))
+    classes = event.renderer().classes()
+    assert [each.label for each in classes] == ["none", "abrupt", "plateau", "gradual"]
+    assert [each.value for each in classes] == [0, 1, 2, 3]
+    assert [each.color.alpha() for each in classes] == [0, 255, 255, 255]
+    dates = date.renderer().classes()
+    assert [each.label for each in dates][:2] == ["2020-01-01", "2020-01-16"] and len(dates) == 8
+    assert len({each.color.name() for each in dates}) == 8
+    assert date.dataProvider().sourceNoDataValue(1) == 0 and not event.dataProvider().sourceHasNoDataValue(1)
+    samples = QgsVectorLayer(str(tmp_path / "samples.gpkg"), "samples")
+    assert samples.crs().authid() == "EPSG:32633" and samples.featureCount() == 3 * 2 + 6
+    assert [each.label() for each in samples.renderer().categories()][:4] == ["abrupt", "plateau", "gradual", "none"]
+    assert {feature["event"] for feature in samples.getFeatures()} == {"abrupt", "plateau", "gradual", "none"}
+    undated = [feature for feature in samples.getFeatures() if feature["event"] == "none"]
+    assert all(feature["eventdate"] in (None, "") or feature.attribute("eventdate").isNull() for feature in undated)
