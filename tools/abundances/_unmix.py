@@ -32,7 +32,7 @@ class UnmixingTool(Tool):
         unmix(self, job, self.solver())
 
 
-def unmix(tool, job, solve, extra=None):
+def unmix(tool, job, solve, extra=None, check=None, tally=None):
     """
     Run `solve` over the image and write what it gives.
 
@@ -42,32 +42,62 @@ def unmix(tool, job, solve, extra=None):
         Of pixels Y (L, n) and endmembers M (L, P); gives `Abundances`.
     extra : dict, optional
         Further single-band raster outputs: the output, and how to get its values (n,) from the `Abundances`.
+    check : callable(M, names), optional
+        Refuses spectra that the method cannot use; those that least squares cannot by default.
+    tally : object, optional
+        What only this tool reports: `add(fit)` is called with every block's `Abundances`, `report(report)` at the end.
     """
-    import numpy as np
+    from functools import partial
 
     from ...algorithms.abundances.linear_model import check_endmembers
     scene, spectra = job.scene(tool.image), job.spectra(tool.endmembers)
     M = spectra.to_scene(scene, job.say)
-    check_endmembers(M, spectra.names, sum_to_one=tool.sum_to_one)
+    (check or partial(check_endmembers, sum_to_one=tool.sum_to_one))(M, spectra.names)
+
+    def block(Y, valid):
+        Y = Y if valid.all() else Y[:, valid]
+        return solve(Y, M), valid, sampled(Y)
+
+    write(tool, job, scene, spectra, M, scene.map_blocks(block, progress=job.progress), extra, tally)
+
+
+def sampled(Y):
+    """Some of the pixels `Y` (L, n), to compare with what was found."""
+    return Y[:, ::SAMPLE].astype("float64")
+
+
+def write(tool, job, scene, spectra, M, blocks, extra=None, tally=None):
+    """
+    Write what was found and report on it.
+
+    Parameters
+    ----------
+    spectra : Spectra
+    M : ndarray (L, P)
+        Those, on the scene's bands.
+    blocks : iterable of (window, (Abundances, valid, sample))
+        The abundances of a window's valid pixels, which pixels those are, and some pixels (see `sampled`).
+    extra, tally
+        See `unmix`.
+    """
+    import numpy as np
     job.say("{bands} bands, {count} endmembers: {names}.", bands=scene.L, count=spectra.P,
             names=", ".join(spectra.names))
     totals, sums, squares, seen_pixels = np.zeros(5), np.zeros(spectra.P), np.zeros(spectra.P), []
     wanted = {output: take for output, take in {tool.residual: lambda fit: fit.rmse, **(extra or {})}.items()
               if job.wants(output)}
 
-    def block(Y, valid):
-        Y = Y if valid.all() else Y[:, valid]
-        return solve(Y, M), valid, Y[:, ::SAMPLE].astype(np.float64)
-
     with contextlib.ExitStack() as open_files:
         def raster(output, names):
             return open_files.enter_context(job.raster(output, scene, names))
         abundances = raster(tool.abundances, spectra.names)
         others = {output: raster(output, [output.label]) for output in wanted}
-        for window, (fit, valid, sample) in scene.map_blocks(block, progress=job.progress):
+        for window, (fit, valid, sample) in blocks:
             if sample.size and not seen_pixels:
                 _compare_units(job, sample, M)
             seen_pixels.append(sample)
+            if tally:
+                tally.add(fit)
             abundances.write(window, fit.A, valid)
             for output, file in others.items():
                 file.write(window, wanted[output](fit), valid)
@@ -94,6 +124,8 @@ def unmix(tool, job, solve, extra=None):
                        Mean_spectral_angle_in_degrees=float(angle))
         report.heading("Fractions")
         report.table(["Endmember", "Mean", "Standard deviation"], zip(spectra.names, mean, spread))
+        if tally:
+            tally.report(report)
         from ...engine.spectra import of_scene
         report.spectra(of_scene(scene, M, spectra.names))
         _shared.add_composite(job, report, tool.abundances, spectra.names)

@@ -1,0 +1,46 @@
+"""The tool `ista`."""
+
+from ...engine.declare import Choice, Real
+from .. import _shared
+from ._sparse import SparseTool, Tally, absolute, weight
+from ._unmix import unmix
+
+
+class IterativeSoftThresholding(SparseTool):
+    """Fractions of the spectra of a library, few of which are in each pixel, by iterative soft thresholding.
+
+    The same problem as that of SUnSAL, solved by the simplest method there is: gradient steps, after each of which
+    small fractions are set to zero. ISTA needs thousands of iterations where library spectra are alike; FISTA adds
+    momentum and needs far fewer. Both are here for comparison and to learn from: SUnSAL is exact and faster, and LISTA
+    is this method with its steps learned.
+
+    A pixel ends when its cost is provably near the minimum, and the report shows how the cost fell."""
+
+    id = "ista"
+    label = "Iterative soft thresholding (ISTA, FISTA)"
+    tags = (*SparseTool.tags, "ISTA", "FISTA", "proximal gradient", "soft thresholding")
+    citation = ("Beck and Teboulle, A fast iterative shrinkage-thresholding algorithm for linear inverse problems, "
+                "SIAM Journal on Imaging Sciences 2(1), 2009; Chinellato, Deep Unfolding, PhD thesis, Padova 2026, "
+                "section 1.2.1")
+
+    weight = weight(1e-6)
+    method = Choice("METHOD", "Method", default="fista", options={
+        "ista": "ISTA: plain steps", "fista": "FISTA: steps with momentum"},
+        help="How steps are taken. Default fista. Neither lets the cost of a pixel rise.")
+    iterations = _shared.iterations(1000)
+    tolerance = Real("TOLERANCE", "Tolerance", default=1e-4, minimum=0.0, maximum=1.0, advanced=True, help="A pixel "
+                     "ends when its cost is above the minimum by at most this share of half its squared spectrum (its "
+                     "duality gap, looked at every ten iterations), 0 to 1; 0 goes through all iterations. Default "
+                     "0.0001.")
+
+    def run(self, job):
+        from functools import partial
+
+        from ...algorithms.abundances.ista import ista
+        from ...algorithms.abundances.sparse import check_library
+        tally = Tally(0, 1)
+        solve = partial(ista, accelerated=job.value(self.method) == "fista", iterations=job.value(self.iterations),
+                        tolerance=job.value(self.tolerance))
+        unmix(self, job, lambda Y, M: solve(Y, M, absolute(job, self.weight, M)), check=check_library, tally=tally)
+        if job.value(self.tolerance) > 0:
+            tally.warn(job)
