@@ -150,6 +150,8 @@ def test_bad_samples_are_a_sentence(series, tmp_path):
     assert "No sample names an event" in refused({**series, "SAMPLES": only}, tmp_path)
     away = {"source": "", "features": [sample(50, 50, 1, event="fire", eventdate=None)]}
     assert "None of the 1 samples lies on the images" in refused({**series, "SAMPLES": away}, tmp_path)
+    twice = {"source": "", "features": [sample(1, 1, 1, event=event, eventdate=None) for event in ("fire", "flood")]}
+    assert "All 1 pixels under the samples lie under several" in refused({**series, "SAMPLES": twice}, tmp_path)
     masked = {"source": "", "features": [sample(0, 0, 1, event="fire", eventdate=None)]}
     assert "All 1 pixels under the samples are nodata" in refused({**series, "SAMPLES": masked}, tmp_path)
     assert "no features" in refused({**series, "SAMPLES": {"source": "", "features": []}}, tmp_path)

@@ -235,6 +235,6 @@ def picture_of(path, names):
     from ...engine.palette import colours, rgb
     from ...engine.pictures import bands_of
     palette = np.full((NODATA + 1, 3), 255, dtype=np.uint8)
-    palette[:len(names) + 1] = [(225, 225, 225), *map(rgb, colours(names))]
+    palette[:len(names) + 1] = [(240, 240, 240), *map(rgb, colours(names))]
     number = np.nan_to_num(bands_of(path, [1])[0], nan=NODATA).astype(int)
     return palette[number].transpose(2, 0, 1)

@@ -147,8 +147,13 @@ def _placed(job, sequence, features, event_field, date_field, no_event):
 def _once(job, where, label, date):
     """Each pixel once; those under samples that disagree are left out."""
     import numpy as np
+
+    from ...engine.sentences import UserError
     rows = np.unique(np.stack([where, label, date]), axis=1)
     _, first, times = np.unique(rows[0], return_index=True, return_counts=True)
+    if (times > 1).all():
+        raise UserError("All {count} pixels under the samples lie under several, of different events or dates. Mend "
+                        "the samples.", count=len(times))
     if (times > 1).any():
         job.warn("Left out {count} pixels under samples of different events or dates.", count=int((times > 1).sum()))
     return tuple(rows[:, first[times == 1]])
