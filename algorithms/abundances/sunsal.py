@@ -130,6 +130,6 @@ def _summing(x):
 def _balanced(mu, d, gap, move):
     """mu, and the scaled multipliers d, where gap and move differ much."""
     gap, move = (np.linalg.norm(part, axis=0) for part in (gap, move))
-    ratio = np.sqrt(np.divide(gap, move, out=np.ones_like(gap), where=(move > 0) & (gap > 0)))
+    ratio = np.sqrt(np.divide(gap, move, out=np.where(gap > 0, FAR ** 2, 1.0), where=move > 0))
     factor = np.where((ratio > NEAR) | (ratio < 1 / NEAR), np.clip(ratio, 1 / FAR, FAR), 1.0)
     return mu * factor, d / factor
