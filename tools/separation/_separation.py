@@ -8,7 +8,6 @@ from ...engine.declare import (FieldInput, Flag, Group, Integer, RasterOutput, S
 from .. import _shared
 
 SAMPLE = 10000   # pixels, about, that a background is learned from
-LEARNING = 200   # iterations of that at most
 SHOWN = 6        # wanted materials at most of which a report shows a pixel
 BACKGROUND = "background"
 
@@ -75,6 +74,10 @@ class SeparationTool(Tool):
     count = Integer("COUNT", "Background spectra to learn", default=6, minimum=1, maximum=1000, help="How many spectra "
                     "of a background are learned from the scene where none are given, 1 to 1000. Too few leave "
                     "background to the wanted materials, which is worse than one or two too many. Default 6.")
+    learning = Integer("LEARNING", "Iterations of learning the background", default=10, minimum=0, maximum=100000,
+                       advanced=True, help="The background's spectra are at first pixels that the wanted ones explain "
+                       "worst, and then improved so often, 0 to 100000: more follows the scene more closely, against "
+                       "noise, but also takes more of the wanted materials. Default 10.")
     clip = Flag("CLIP", "Set negative values to 0", default=False, help="The method needs values of at least 0: those "
                 "below (dark pixels after atmospheric correction) become 0, in the scene and the spectra. Otherwise "
                 "they end the run, which says how many there are. Default no.")
@@ -157,14 +160,11 @@ class SeparationTool(Tool):
         """The dictionary with a background learned from a sample of the scene's pixels."""
         from ...algorithms.separation.wienerfilter import background
         count = job.value(self.count)
-        found = background(sample, dictionary.W, count, beta=beta, iterations=LEARNING,
-                           callback=lambda iteration, cost: job.progress(iteration, LEARNING + 1))
+        iterations = job.value(self.learning)
+        found = background(sample, dictionary.W, count, beta=beta, iterations=iterations,
+                           callback=lambda iteration, cost: job.progress(iteration, iterations + 1))
         job.progress(1, 1)
-        job.say("{count} background spectra were learned from {pixels} pixels, in {iterations} iterations.",
-                count=count, pixels=sample.shape[1], iterations=found.iterations)
-        if not found.converged:
-            job.warn("The background spectra were still changing after {iterations} iterations. Give spectra of the "
-                     "background (BACKGROUND), or ask for fewer (COUNT).", iterations=found.iterations)
+        job.say("{count} background spectra were learned from {pixels} pixels.", count=count, pixels=sample.shape[1])
         return dictionary.with_background(found.W, _shared.numbered(count, BACKGROUND))
 
     def write(self, job, scene, dictionary, separate, folder=None):

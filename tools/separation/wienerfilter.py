@@ -14,8 +14,8 @@ class WienerFilter(_separation.SeparationTool):
     is lost: the scenes of all sources add up to the scene.
 
     Where no background spectra are given, they are learned from some ten thousand of the scene's pixels, while the
-    wanted ones stay as they are. A background of many spectra can explain wanted materials too: give spectra of it
-    where you have them, and compare a few counts.
+    wanted ones stay as they are: a makeshift. Such a background explains part of the wanted materials too, or leaves
+    part of itself to them. Give spectra of it where you can, and else compare a few counts.
 
     Weights have no sum to one: a dark pixel of a material holds less of it. The scene is read twice, in bounded
     memory."""
