@@ -1,7 +1,10 @@
 """A library of more smooth spectra than bands, and noisy mixtures of few of them."""
 
+from pathlib import Path
+
 import numpy as np
 
+BERLIN = Path(__file__).resolve().parents[3] / "shared" / "data" / "libraries" / "library_berlin.sli"
 L, P, N = 24, 30, 200
 
 
@@ -21,3 +24,9 @@ def mixtures(M, N=N, noise=0.005, seed=1):
         chosen = rng.choice(M.shape[1], rng.integers(1, 4), replace=False)
         A[chosen, n] = rng.dirichlet(np.ones(len(chosen)))
     return M @ A + noise * rng.standard_normal((len(M), N)), A
+
+
+def berlin():
+    """The library of the benchmark (177, 75), as reflectance."""
+    from subpixel.engine import envi_library
+    return envi_library.read(BERLIN).M / 1e4

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sparse_scenes import library
+from sparse_scenes import BERLIN, berlin, library
 
 torch = pytest.importorskip("torch")
 
@@ -56,6 +56,16 @@ def test_training_helps_on_mixtures_that_it_has_not_seen(trained, unseen):
     assert error(trained(Y), X) < 0.5 * error(untrained(M, WEIGHT, 5)(Y), X)
     assert error(trained(Y), X) < error(ista(Y, M, WEIGHT, iterations=100, tolerance=0.0).A, X)
     assert min(trained.losses) == trained.losses[-1] < 0.5 * trained.losses[0] and len(trained.losses) == 13
+
+
+@pytest.mark.skipif(not BERLIN.exists(), reason="the real library is not here")
+def test_sixteen_layers_are_nearer_than_200_iterations_on_a_real_library():
+    """A cell of the benchmark, learning cut short."""
+    spectra = berlin()
+    weight = 1e-2 * unit(spectra)
+    Y, X = targets(spectra, weight, True, mixtures(spectra, 300, rng(9))[0])
+    model = train(spectra, weight, rng(), pixels=2000, epochs=6)
+    assert error(model(Y), X) < error(ista(Y, spectra, weight, iterations=200, tolerance=0.0).A, X)
 
 
 @pytest.mark.parametrize("options", [dict(positive=False), dict(tied=True)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sparse_scenes import library, mixtures
+from sparse_scenes import BERLIN, berlin, library, mixtures
 
 from subpixel.algorithms.abundances.active_set import kkt_residual, minimise
 from subpixel.algorithms.abundances.fcls import fcls
@@ -36,6 +36,17 @@ def test_more_spectra_than_bands_meet_the_optimality_conditions(share):
     assert found.converged and kkt_residual(G, C - weight, found.A, False).max() < 1e-10
     assert duality_gap(C, Q, found.A, G @ found.A, weight, True).max() < 1e-9
     assert found.costs[-1] == pytest.approx((np.square(Y - M @ found.A) / 2).sum() + weight * found.A.sum())
+
+
+@pytest.mark.skipif(not BERLIN.exists(), reason="the real library is not here")
+@pytest.mark.parametrize("share, sum_to_one", [(0.0, False), (0.0, True), (1e-3, False)])
+def test_a_real_library_is_solved_as_by_the_exact_solver(share, sum_to_one):
+    """A cell of the benchmark: 75 spectra, condition 250,000."""
+    spectra = berlin()
+    pixels, weight = mixtures(spectra, 1000)[0], share * unit(spectra)
+    found = sunsal(pixels, spectra, weight, sum_to_one=sum_to_one)
+    exact = minimise(spectra.T @ spectra, spectra.T @ pixels - weight, sum_to_one)
+    assert found.converged and np.abs(found.A - exact).max() < 1e-5
 
 
 def test_signed_abundances_meet_theirs():
