@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..pixels import blocks
 from .linear_model import Abundances
+
+PART = 2**20   # numbers of an array of spectra x pixels that is iterated at once: 8 MB
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,29 @@ def duality_gap(C, q, X, GX, weight, positive):
     factor = np.clip(best, 0, allowed)
     dual = factor * (q - along) - factor ** 2 * energy / 2
     return np.divide(cost(C, q, X, GX, weight) - dual, q / 2, out=np.zeros_like(q), where=q > 0)
+
+
+def by_parts(solve, Y, P):
+    """
+    `solve(part)` of the pixels `Y` (L, N) part by part, put together: for little memory, also with many spectra.
+
+    Parameters
+    ----------
+    solve : callable
+        Gives `SparseAbundances`; its pixels must not depend on each other.
+    Y : ndarray (L, N)
+    P : int
+        Number of spectra.
+    """
+    fits = [solve(part) for part in blocks(Y, max(256, PART // P))] or [solve(Y)]
+    return SparseAbundances(np.concatenate([fit.A for fit in fits], axis=1),
+                            *(np.concatenate([getattr(fit, name) for fit in fits]) for name in ("rmse", "angle")),
+                            total([fit.costs for fit in fits]), max(fit.iterations for fit in fits),
+                            np.concatenate([fit.settled for fit in fits]))
+
+
+def total(histories):
+    """The sum of costs after each look (longest,), of pixels that end at different times: the last of each stays."""
+    longest = max(map(len, histories), default=0)
+    return sum((np.pad(costs, (0, longest - len(costs)), mode="edge") for costs in histories if len(costs)),
+               np.zeros(longest))

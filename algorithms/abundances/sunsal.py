@@ -10,11 +10,12 @@ from .sparse import SparseAbundances, check_library, check_weight, cost, soft, u
 EVERY = 20         # iterations between two looks at supports and at mu
 MU = 0.01          # of the library's mean squared length
 RELAXATION = 1.6
+CALM = 400         # iterations after which changes of mu fade, or a pixel may circle for ever
 NEAR, FAR = 1.5, 3.0   # mu changes by the root of the residuals' ratio: where that is beyond NEAR, at most by FAR
 TOLERANCE = 1e-12  # of signs, relative to the pixel
 
 
-def sunsal(Y, M, weight=0.0, *, positive=True, sum_to_one=False, iterations=3000, callback=None):
+def sunsal(Y, M, weight=0.0, *, positive=True, sum_to_one=False, iterations=5000, callback=None):
     """
     Sparse abundances: min 1/2 ||y - M x||^2 + weight ||x||_1, x >= 0 if `positive`, 1^T x = 1 if `sum_to_one`.
 
@@ -81,7 +82,7 @@ def sunsal(Y, M, weight=0.0, *, positive=True, sum_to_one=False, iterations=3000
         found, solved = system.on_support(c, z)
         A[:, pending] = np.where(solved, found, _summing(z) if sum_to_one else z)
         settled[pending[solved]] = True
-        mu, d = _balanced(mu, d, x - z, z - before)
+        mu, d = _balanced(mu, d, x - z, z - before, min(1.0, CALM / iteration))
         pending, c, z, d, mu = (array[..., ~solved] for array in (pending, c, z, d, mu))
         costs.append(float(np.nansum(cost(C, q, A, G @ A, weight))))
         if callback is not None and callback(iteration, costs[-1]):
@@ -127,9 +128,9 @@ def _summing(x):
     return np.divide(x, total, out=x.copy(), where=total != 0)
 
 
-def _balanced(mu, d, gap, move):
-    """mu, and the scaled multipliers d, where gap and move differ much."""
+def _balanced(mu, d, gap, move, strength):
+    """mu, and the scaled multipliers d, where gap and move differ much; with less `strength` they change less."""
     gap, move = (np.linalg.norm(part, axis=0) for part in (gap, move))
     ratio = np.sqrt(np.divide(gap, move, out=np.where(gap > 0, FAR ** 2, 1.0), where=move > 0))
-    factor = np.where((ratio > NEAR) | (ratio < 1 / NEAR), np.clip(ratio, 1 / FAR, FAR), 1.0)
+    factor = np.where((ratio > NEAR) | (ratio < 1 / NEAR), np.clip(ratio, 1 / FAR, FAR), 1.0) ** strength
     return mu * factor, d / factor

@@ -7,7 +7,7 @@ from sparse_scenes import BERLIN, berlin, library, mixtures
 from subpixel.algorithms.abundances.active_set import kkt_residual, minimise
 from subpixel.algorithms.abundances.fcls import fcls
 from subpixel.algorithms.abundances.nnls import nnls
-from subpixel.algorithms.abundances.sparse import check_library, duality_gap, unit
+from subpixel.algorithms.abundances.sparse import by_parts, check_library, duality_gap, unit
 from subpixel.algorithms.abundances.sunsal import sunsal
 from subpixel.algorithms.abundances.sunsaltv import sunsaltv
 
@@ -77,6 +77,16 @@ def test_units_and_neighbours_do_not_matter():
     found = sunsal(Y, M, WEIGHT).A
     np.testing.assert_allclose(sunsal(1e4 * Y, 1e4 * M, 1e8 * WEIGHT).A, found, atol=1e-9)
     np.testing.assert_allclose(sunsal(Y[:, 7:40], M, WEIGHT).A, found[:, 7:40], atol=1e-12)
+
+
+def test_parts_are_put_together(monkeypatch):
+    monkeypatch.setattr("subpixel.algorithms.abundances.sparse.PART", 1)   # 256 pixels then
+    pixels = mixtures(M, 600)[0]
+    whole, parts = sunsal(pixels, M, WEIGHT), by_parts(lambda part: sunsal(part, M, WEIGHT), pixels, M.shape[1])
+    for name in ("A", "rmse", "angle", "costs", "settled"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-9)
+    assert parts.iterations == whole.iterations and by_parts(
+        lambda part: sunsal(part, M, WEIGHT), pixels[:, :0], M.shape[1]).A.shape == (M.shape[1], 0)
 
 
 def test_what_it_says_of_its_end():

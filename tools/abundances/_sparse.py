@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ...engine.declare import Group, Real
 from .. import _shared
-from ._unmix import UnmixingTool
+from ._unmix import UnmixingTool, unmix
 
 SEEN = 1e-3   # fraction from which a spectrum counts as active in a pixel
 
@@ -60,18 +60,22 @@ class Tally:
 
     def report(self, report):
         report.table([f"Active spectra per pixel (fraction above {SEEN:g})"], [[self.active / max(self.pixels, 1)]])
-        longest = max(map(len, self.costs), default=0)
-        if longest:
-            total = sum(_held(costs, longest) for costs in self.costs if len(costs))
-            x = [min(self.first + self.every * k, self.iterations) for k in range(longest)]
-            report.curve(x, total, "Cost of all pixels (squared input units)", "Iteration", "Cost",
-                         logarithmic=bool((total > 0).all()))
+        from ...algorithms.abundances.sparse import total
+        costs = total(self.costs)
+        if len(costs):
+            x = [min(self.first + self.every * k, self.iterations) for k in range(len(costs))]
+            report.curve(x, costs, "Cost of all pixels (squared input units)", "Iteration", "Cost",
+                         logarithmic=bool((costs > 0).all()))
 
 
-def _held(costs, length):
-    """Costs of a block that ended earlier, its last one repeated."""
-    import numpy as np
-    return np.concatenate([costs, np.full(length - len(costs), costs[-1])])
+def sparse(tool, job, solve, tally):
+    """Unmix block by block with `solve(Y, M, weight)`, which gives `SparseAbundances`."""
+    from ...algorithms.abundances.sparse import by_parts, check_library
+
+    def block(Y, M):
+        return by_parts(lambda part: solve(part, M, absolute(job, tool.weight, M)), Y, M.shape[1])
+
+    unmix(tool, job, block, check=check_library, tally=tally)
 
 
 def absolute(job, parameter, M):

@@ -2,8 +2,7 @@
 
 from ...engine.declare import Choice, Real
 from .. import _shared
-from ._sparse import SparseTool, Tally, absolute, weight
-from ._unmix import unmix
+from ._sparse import SparseTool, Tally, sparse, weight
 
 
 class IterativeSoftThresholding(SparseTool):
@@ -37,10 +36,8 @@ class IterativeSoftThresholding(SparseTool):
         from functools import partial
 
         from ...algorithms.abundances.ista import ista
-        from ...algorithms.abundances.sparse import check_library
         tally = Tally(0, 1)
-        solve = partial(ista, accelerated=job.value(self.method) == "fista", iterations=job.value(self.iterations),
-                        tolerance=job.value(self.tolerance))
-        unmix(self, job, lambda Y, M: solve(Y, M, absolute(job, self.weight, M)), check=check_library, tally=tally)
+        sparse(self, job, partial(ista, accelerated=job.value(self.method) == "fista", iterations=job.value(
+            self.iterations), tolerance=job.value(self.tolerance)), tally)
         if job.value(self.tolerance) > 0:
             tally.warn(job)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from ...engine.declare import Choice, Flag, Real
 from .. import _shared
-from ._sparse import SparseTool, Tally, absolute, weight
-from ._unmix import sampled, unmix, write
+from ._sparse import SparseTool, Tally, absolute, sparse, weight
+from ._unmix import sampled, write
 
 
 class SparseUnmixing(SparseTool):
@@ -37,21 +37,20 @@ class SparseUnmixing(SparseTool):
         "anisotropic": "Along rows and columns by themselves", "isotropic": "Along the steepest slope"},
         help="What is added up: absolute differences along rows and along columns, as published, which favours edges "
              "along the grid; or the root of the sum of both squares. Default anisotropic. Only with total variation.")
-    iterations = _shared.iterations(3000)
+    iterations = _shared.iterations(5000)
     example = {**SparseTool.example, "TV": 0.005}
 
     def run(self, job):
         from functools import partial
 
-        from ...algorithms.abundances.sparse import check_library
         from ...algorithms.abundances.sunsal import EVERY, sunsal
         if job.value(self.sums) and job.value(self.weight) > 0:
             job.say("The fractions sum to one, so that the sparsity (LAMBDA) has no effect.")
         if job.value(self.variation) > 0:
             return self._with_variation(job)
         tally = Tally(EVERY, EVERY)
-        solve = partial(sunsal, sum_to_one=job.value(self.sums), iterations=job.value(self.iterations))
-        unmix(self, job, lambda Y, M: solve(Y, M, absolute(job, self.weight, M)), check=check_library, tally=tally)
+        sparse(self, job, partial(sunsal, sum_to_one=job.value(self.sums), iterations=job.value(self.iterations)),
+               tally)
         tally.warn(job)
 
     def _with_variation(self, job):
