@@ -49,7 +49,8 @@ def test_fista_starts_with_the_published_steps():
 @both
 @signs
 def test_no_cost_ever_rises(accelerated, positive):
-    found = ista(Y, M, WEIGHT, positive=positive, accelerated=accelerated, iterations=600, **ALL)
+    """One pixel, whose cost momentum without a restart would let rise."""
+    found = ista(Y[:, :1], M, WEIGHT, positive=positive, accelerated=accelerated, iterations=600, **ALL)
     assert (np.diff(found.costs) <= 1e-12 * found.costs[0]).all() and found.costs[-1] < 0.5 * found.costs[0]
 
 
