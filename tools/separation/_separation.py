@@ -223,6 +223,7 @@ class SeparationTool(Tool):
         """A report with figures, abundances, spectra, and pixels before and after; None where none was asked for."""
         import numpy as np
 
+        from ...engine.pictures import bands_of
         from ...engine.spectra import of_scene
         report = job.report(self.report)
         if report is None:
@@ -245,7 +246,10 @@ class SeparationTool(Tool):
             report.curves(x, {"scene": sample[:, pixel], "wanted materials": wanted,
                               BACKGROUND: sample[:, pixel] - wanted}, label, "Value (raster's units)")
         if job.wants(self.abundances):
-            _shared.add_composite(job, report, self.abundances, dictionary.sources)
+            names = dictionary.sources[:SHOWN]
+            report.heading("Where they are")
+            report.maps(dict(zip(names, bands_of(job.path(self.abundances), list(range(1, len(names) + 1)), 420))),
+                        "Abundance")
         return report
 
 
