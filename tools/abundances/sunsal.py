@@ -13,8 +13,8 @@ class SparseUnmixing(SparseTool):
 
     Every pixel is explained by a nonnegative mixture of library spectra, and the sum of fractions is charged for, so
     that spectra which hardly help are not used. The library may hold many spectra, also more than the image has bands.
-    Without sparsity it is nonnegative least squares, and with the sum to one fully constrained least squares. The
-    answer is exact, and a library of many spectra is faster than there.
+    Without sparsity it is nonnegative least squares, and with the sum to one fully constrained least squares; those
+    tools are faster then. The answer is exact in every pixel that settles.
 
     With total variation the fractions of neighbours are drawn to each other: maps become even in patches with sharp
     edges, which helps where the image is noisy. That takes the whole scene into memory; otherwise it is read block by
