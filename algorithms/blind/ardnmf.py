@@ -135,7 +135,7 @@ def ardnmf(Y, r, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.0, tau=
         M = stepped(M.T, data.endmembers(M, A, every), weights[-1][:, None]).T
         weights.append(weigh(M, A))
         costs.append(cost_of(M, A, weights[-1]))
-        converged = settled(weights, tolerance)
+        converged = bool(np.abs(weights[-1] / weights[-2] - 1).max() <= tolerance)
         if callback is not None and callback(len(costs) - 1, costs[-1]):
             break
     bound = b / c
@@ -159,9 +159,9 @@ def scale_of_prior(norm, a, mean, r):
     return float(np.sqrt((a - 1) * (a - 2) * mean / r) if norm == "l1" else np.pi * (a - 1) * mean / (2 * r))
 
 
-def settled(weights, tolerance):
-    """Whether no weight changed by more than a share of itself in the last step."""
-    return bool(np.abs(weights[-1] / weights[-2] - 1).max() <= tolerance)
+def dispersion_of(variances, means, beta):
+    """phi for which phi x^(2 - beta) is the variance of the noise, from that of each band and the bands' means."""
+    return float(np.sum(variances) / np.sum(np.asarray(means) ** (2.0 - beta)))
 
 
 def check_prior(norm, a, b, dispersion, r):

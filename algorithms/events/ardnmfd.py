@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..blind.ardnmf import check_prior, settled, size, slope
+from ..blind.ardnmf import check_prior, size, slope
 from ..blind.divergence import TINY, exponent
 from .nmfd import (activation_step, check_lengths, check_series, check_start, floored, misfit, pattern_step,
                    reconstruction)
 
 DRAWS = 20000     # of the prior, for the mean of the data that it makes with squared values
+TRIAL = 100       # iterations of each of several starts
 STEPS = 100       # at most, for lambda
+MEDIAN = 0.4549   # of the square of a standard normal number
 EXACT = 1e-12     # gradient in log lambda, of c1 + c2, that counts as zero
 
 
@@ -64,7 +66,7 @@ class RelevantPatterns:
 
 
 def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.0, tau=1e-3, valid=None, start=None,
-            iterations=2000, tolerance=1e-5, callback=None):
+            starts=1, iterations=2000, tolerance=1e-5, callback=None):
     """
     Factor deconvolution in which each column of a pattern has a prior scale, and its activations their mean::
 
@@ -90,8 +92,11 @@ def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.
         How far above its bound, as a share of it, a weight counts.
     valid, start
         See `nmfd`.
+    starts : int
+        Random starts, of which the one with the least cost after 100 iterations goes on: in a local minimum a pattern
+        is there twice.
     iterations, tolerance
-        The iteration ends when no mu(j) changes by more than this share of itself, or after so many.
+        The iteration ends when no mu(j) changes by more than this share of the largest mu(j) - B(j), or after so many.
     callback : callable(iteration, cost) -> bool or None, optional
         After each iteration; true stops.
 
@@ -123,9 +128,14 @@ def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.
     mean = float(X.mean(dtype=np.float64) if valid is None else X[:, valid].mean(dtype=np.float64))
     b = scale_of_priors(norm, a, mean, lengths, rng) if b is None else b
     c1, c2 = (m + a + 1, activity) if norm == "l1" else (m / 2 + a + 1, activity / 2)
+    if start is None and starts > 1:
+        trials = [ardnmfd(X, lengths, rng, norm=norm, beta=beta, a=a, b=b, dispersion=dispersion, valid=valid,
+                          iterations=min(TRIAL, iterations), tolerance=tolerance) for _ in range(starts)]
+        best = min(trials, key=lambda found: found.costs[-1])
+        start = best.W, best.H
     W, H = _start(X, lengths, mean, rng) if start is None else check_start(X, lengths, start)
     power = exponent(beta, squared=norm == "l2")
-    edges = np.cumsum([0, *lengths])
+    edges, bounds = np.cumsum([0, *lengths]), b / (c1 + c2 / np.array(lengths))
 
     def sizes(W, H):
         return [size(w, norm, 0) + b for w in W], size(H, norm, (1, 2))
@@ -150,10 +160,9 @@ def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.
         found = [weigh(A_j, f_j, c1, c2, weights) for A_j, f_j, (weights, _) in zip(A, f, found)]
         means.append(_means(found))
         costs.append(cost_of(V, found))
-        converged = settled(means, tolerance)
+        converged = bool(np.abs(means[-1] - means[-2]).max() <= tolerance * (means[-1] - bounds).max())
         if callback is not None and callback(len(costs) - 1, costs[-1]):
             break
-    bounds = b / (c1 + c2 / np.array(lengths))
     weights = [weights for weights, _ in found]
     used = [w > (1 + tau) * _column(b, c1, (c2 - f_j / w.mean()) / (len(w) * w.mean())) for w, f_j in zip(weights, f)]
     relevant = means[-1] > (1 + tau) * bounds
@@ -227,6 +236,26 @@ def scale_of_priors(norm, a, mean, lengths, rng):
         nu = 1 / rng.gamma(a, size=(DRAWS, length))
         expected[length] = float((np.sqrt(nu).mean(axis=1) * np.sqrt(nu.mean(axis=1))).mean())
     return float(np.pi * mean / (2 * sum(length * expected[length] for length in lengths.tolist())))
+
+
+def noise_variances(X, valid=None):
+    """
+    Variance of the noise of each feature, (m,), from the second differences in time of series `X` (m, Q, n).
+
+    From their median, on which events that few dates have little influence; what changes evenly is no noise. 0 where
+    more than half of the differences are 0.
+
+    Raises
+    ------
+    ValueError
+        No series has three consecutive valid dates.
+    """
+    second = np.diff(X, n=2, axis=2)
+    known = np.ones(second.shape[1:], bool) if valid is None else valid[:, 2:] & valid[:, 1:-1] & valid[:, :-2]
+    if not known.any():
+        raise ValueError("No series has three consecutive valid dates, so its noise cannot be estimated. Give its "
+                         "dispersion.")
+    return np.median(np.square(second[:, known], dtype=np.float64), axis=1) / (6 * MEDIAN)
 
 
 def _value(weights, A, f, c1, c2):

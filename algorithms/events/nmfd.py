@@ -260,7 +260,9 @@ def _pulls(X, V, beta, valid):
 
 def _stepped(factor, above, below, power):
     ratio = above / np.maximum(below, TINY)
-    return (factor * (ratio if power == 1 else ratio ** power)).astype(factor.dtype, copy=False)
+    result = (factor * (ratio if power == 1 else ratio ** power)).astype(factor.dtype, copy=False)
+    result[result < TINY] = 0   # before numbers become subnormal, with which products take many times as long
+    return result
 
 
 def floored(V):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from subpixel.algorithms.blind.ardnmf import ardnmf
+from subpixel.algorithms.blind.ardnmf import ardnmf, dispersion_of
 from subpixel.algorithms.blind.divergence import divergence
-from subpixel.algorithms.events.ardnmfd import ardnmfd, scale_of_priors, weigh
+from subpixel.algorithms.events.ardnmfd import ardnmfd, noise_variances, scale_of_priors, weigh
 from subpixel.algorithms.events.nmfd import reconstruction
 
 both = pytest.mark.parametrize("norm", ["l1", "l2"])
@@ -163,9 +163,35 @@ def test_planted_patterns_and_their_lengths_are_found():
     assert sorted(ranks)[2] == 2 and lengths.count([2, 3]) >= 2, (ranks, lengths)
 
 
+def test_noise_is_told_from_seasons_and_events(rng):
+    noise = rng.standard_normal((2, 300, 24)) * np.array([0.1, 0.4])[:, None, None]
+    X = 5 + 2 * np.sin(np.arange(24) / 8) + 3 * (rng.random((2, 300, 24)) < 0.03) + noise
+    np.testing.assert_allclose(np.sqrt(noise_variances(X)), [0.1, 0.4], rtol=0.2)
+    valid = rng.random((300, 24)) > 0.1
+    np.testing.assert_allclose(np.sqrt(noise_variances(np.where(valid, X, 1e6), valid)), [0.1, 0.4], rtol=0.25)
+    with pytest.raises(ValueError, match="three consecutive valid dates"):
+        noise_variances(X[:, :, :2])
+
+
+@pytest.mark.parametrize("beta", [0, 1, 2])
+def test_the_dispersion_is_that_of_noise_that_grows_with_the_values(beta, rng):
+    means = np.array([1.0, 4.0, 9.0])
+    np.testing.assert_allclose(dispersion_of(0.3 * means ** (2 - beta), means, beta), 0.3)
+
+
 def test_swimmer_has_its_parts(rng):
     Y = rng.poisson(10 * np.repeat(swimmer(), 8, axis=0)).reshape(128, -1).T.astype(float)
     assert ardnmf(Y, 16, rng, a=10).rank == 8
+
+
+def test_the_best_of_several_starts_goes_on(rng):
+    X = rng.poisson(6 * swimmer()).astype(float).transpose(1, 0, 2)
+    settings = dict(a=2e3, tolerance=0)
+    one_by_one = np.random.default_rng(3)
+    ends = [ardnmfd(X, (3,) * 8, one_by_one, iterations=30, **settings).costs[-1] for _ in range(3)]
+    assert np.ptp(ends) > 1
+    best = ardnmfd(X, (3,) * 8, np.random.default_rng(3), starts=3, iterations=30, **settings)
+    assert best.costs[-1] < min(ends) and best.costs[0] <= min(ends) + 1e-6 * abs(min(ends))
 
 
 def test_it_stops_when_asked_and_says_so(rng):

@@ -66,12 +66,16 @@ class BlindTool(Tool):
     def extra(self, job, found):
         """Give outputs that only this tool has."""
 
+    def add_to_report(self, report, found):
+        """What only this tool's report has."""
+
     def run(self, job):
         import numpy as np
 
         from ...engine.memory import need
         from ...engine.spectra import of_scene
-        scene, P, spectra = job.scene(self.image), job.value(self.count), job.spectra(self.initial)
+        scene, P = job.scene(self.image), job.value(self.count)
+        spectra = job.spectra(self.initial) if self.initial else None
         initial = None if spectra is None else self._initial(job, scene, spectra, P)
         need(scene.width * scene.height * (16 * scene.L + 8 * NUMBERS * P),
              "Clip the raster, use fewer bands, or use a method that works block by block, such as CUR-HU.")
@@ -91,11 +95,11 @@ class BlindTool(Tool):
         else:
             job.warn("The cost was still changing after {iterations} iterations: allow more, or a larger tolerance.",
                      iterations=found.iterations)
-        names = _shared.numbered(P) if spectra is None else spectra.names
+        names = _shared.numbered(found.M.shape[1]) if spectra is None else spectra.names
         source = f"{self.label}, {scene.path.replace(chr(92), '/').rsplit('/', 1)[-1]}"
         self._write(job, scene, names, found.A, positions)
         rmse = _rmse(Y, found)
-        result = of_scene(scene, found.M, names, [source] * P)
+        result = of_scene(scene, found.M, names, [source] * len(names))
         job.give_spectra(self.endmembers, result, scene)
         job.give_number(self.rmse, rmse)
         self.extra(job, found)
@@ -133,6 +137,7 @@ class BlindTool(Tool):
         _shared.add_composite(job, report, self.abundances, spectra.names)
         report.curve(range(len(found.costs)), found.costs, "Cost (of data divided by their maximum)", "Iteration",
                      "Cost", logarithmic=bool((found.costs > 0).all()))
+        self.add_to_report(report, found)
         job.give_report(self.report, report)
 
 
