@@ -104,7 +104,8 @@ def main():
            "Both that layout and the choice among starts came after single starts on limbs of 5 pixels had found too "
            "many patterns; 13 as the mode is reached with limbs of 3 pixels at amplitude 10 (best of 8) and, from one "
            "start, with limbs of 5 pixels at amplitude 3, and nowhere else. Of several starts the one "
-           "with the least objective counts; no start looks at the number expected. For 32 x 32, figures 16 and 13 are those of the same parts.")
+           "with the least objective counts; no start looks at the number expected. For 32 x 32, "
+           "figures 16 and 13 are those of the same parts.")
 
 
 if __name__ == "__main__":
