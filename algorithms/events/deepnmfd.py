@@ -43,5 +43,6 @@ class DeepNMFD(EventNetwork):
         return X.transpose(2, 0, 1).reshape(1, -1, X.shape[1])
 
     def indices(self, H):
-        shifted = H[0, :self.classes * self.n].reshape(self.classes, self.n, -1)
-        return shifted.max(axis=1), shifted.argmax(axis=1)
+        shifted = H[0, :len(self.patterns) * self.n].reshape(len(self.patterns), self.n, -1)
+        found = np.stack([shifted[self.families == family].max(axis=0) for family in range(self.classes)])
+        return found.max(axis=1), found.argmax(axis=1)

@@ -29,7 +29,7 @@ class Detection:
     index: np.ndarray
 
 
-def diagonal_index(H, lasting, anchored=False):
+def diagonal_index(H, least, anchored=False):
     """
     Geometric mean of the activations along the diagonals of a family of blocks, (4.3.28-30), for each shift.
 
@@ -37,8 +37,8 @@ def diagonal_index(H, lasting, anchored=False):
     ----------
     H : ndarray (F, r, Q, n)
         Activations of F blocks of r atoms at n dates.
-    lasting : int
-        Dates of the event: those diagonals count on which that many lie within the series.
+    least : int
+        Those diagonals count that have at least so many entries, and the main one.
     anchored : bool
         Whether an event can begin at the first date only, so that only the main diagonal counts.
 
@@ -50,7 +50,7 @@ def diagonal_index(H, lasting, anchored=False):
     """
     F, r, Q, n = H.shape
     logarithms = np.log(np.maximum(H, FLOOR))
-    shifts = 1 if anchored else n - lasting + 1
+    shifts = 1 if anchored else max(1, n - least + 1)
     found = np.empty((shifts, Q))
     for shift in range(shifts):
         reach = np.arange(min(r, n - shift))

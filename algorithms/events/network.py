@@ -10,7 +10,7 @@ from ..device import device
 from ..unfolding.multiplicative import SeparationLoss, Series, first, train
 from ..unfolding.network import Unfolded
 from .detection import Detection, Uncertainty, decide, thresholds
-from .learning import EventSamples, Features, take_apart
+from .learning import Features, courses_of, take_apart
 
 TOGETHER = 256   # series that go through a network at once: small enough for the processor's cache
 
@@ -30,8 +30,12 @@ class Settings:
         alpha_H.
     fidelity : float
         alpha_S of (4.3.20).
-    losses : bool
-        Whether features tell of losses too, see `learning.Features`.
+    groups : int
+        Groups of bands at most.
+    changes : bool
+        Whether features are gains and losses against a series' own background, see `learning.Features`.
+    mixtures : int
+        Series to train on beside the samples, see `EventSamples.mixtures`.
     threshold : str
         "max" or "mean", see `detection.thresholds`.
     beta : float or None
@@ -39,12 +43,14 @@ class Settings:
     """
 
     length: int = 5
-    backgrounds: int = 8
-    K: int = 1000
-    C: int = 20
+    backgrounds: int = 6
+    K: int = 100
+    C: int = 10
     sparsity: float = 0.0
     fidelity: float = 1e6
-    losses: bool = True
+    groups: int = 12
+    changes: bool = True
+    mixtures: int = 1000
     threshold: str = "max"
     beta: float | None = None
 
@@ -60,8 +66,10 @@ class EventNetwork:
     ----------
     settings : Settings
     features : Features
-    patterns : ndarray (C, m, length)
+    patterns : ndarray (I, m, length)
     backgrounds : ndarray (J, m, n)
+    families : ndarray (I,) of int, optional
+        The class, from 0, to which each pattern belongs, F_l of (4.3.25); each is a class of its own by default.
     own : list of ndarray, optional
         Learned dictionaries of the discriminative layers.
     limits : ndarray (C,), optional
@@ -69,10 +77,12 @@ class EventNetwork:
     uncertainty : Uncertainty, optional
     """
 
-    def __init__(self, settings, features, patterns, backgrounds, own=None, limits=None, uncertainty=None):
+    def __init__(self, settings, features, patterns, backgrounds, own=None, limits=None, uncertainty=None,
+                 families=None):
         self.settings, self.features = settings, features
         self.patterns, self.backgrounds = patterns, backgrounds
         self.limits, self.uncertainty = limits, uncertainty
+        self.families = np.arange(len(patterns)) if families is None else np.asarray(families)
         layer, theta, targets, own_layer = self.layers()
         own = None if own is None else [self._tensor(part) for part in own]
         self.network = Unfolded(layer, theta, settings.K, settings.C, own_layer=own_layer, own=own)
@@ -86,7 +96,7 @@ class EventNetwork:
     @property
     def classes(self):
         """Number of classes of events."""
-        return len(self.patterns)
+        return int(self.families.max()) + 1
 
     def layers(self):
         """The layer, its optimal parameters, which atoms are targets (a,), and the layer of the discriminative part."""
@@ -101,7 +111,8 @@ class EventNetwork:
         raise NotImplementedError
 
     @classmethod
-    def learn(cls, X, valid, label, date, rng, settings=Settings(), *, epochs=3, batch=27, callback=None):
+    def learn(cls, X, valid, label, date, rng, settings=Settings(), *, unlabelled=None, epochs=20,
+              batch=500, callback=None):
         """
         Learn from samples, see `learning.take_apart`, and train, see `unfolding.multiplicative.train`.
 
@@ -113,6 +124,8 @@ class EventNetwork:
         label, date : ndarray (Q,) of int
         rng : numpy.random.Generator
         settings : Settings
+        unlabelled : (ndarray (m, U, n), ndarray (U, n) of bool), optional
+            Further series of the scene, from which backgrounds are learned too.
         epochs, batch, callback
             Of the training.
 
@@ -123,9 +136,17 @@ class EventNetwork:
         losses : list of float
             Of each epoch, per sample.
         """
-        features = Features.of(X, valid, settings.losses)
+        if unlabelled is None:
+            unlabelled = X[:, :0], valid[:0]
+        features = Features.of(np.concatenate([X, unlabelled[0]], axis=1), np.concatenate([valid, unlabelled[1]]),
+                               settings.groups)
+        if settings.changes:
+            free = label == 0
+            courses, _ = courses_of(features(X[:, free], valid[free]), valid[free],
+                                    (features(*unlabelled), unlabelled[1]), settings.length, settings.backgrounds, rng)
+            features = replace(features, courses=courses)
         samples = take_apart(features(X, valid), valid, label, date, settings.length, rng,
-                             backgrounds=settings.backgrounds)
+                             unlabelled=(features(*unlabelled), unlabelled[1]), backgrounds=settings.backgrounds)
         network = cls(settings, features, samples.patterns, samples.backgrounds)
         losses = network.train(samples, rng, epochs=epochs, batch=batch, callback=callback)
         network.settle(samples)
@@ -133,9 +154,10 @@ class EventNetwork:
 
     def train(self, samples, rng, *, epochs, batch, callback=None):
         """Train the discriminative layers; the loss per sample before and after each epoch."""
-        y = self.series(samples.X, samples.valid)
-        S = self.series(samples.S, samples.valid).X
-        count = samples.X.shape[1]
+        X, S, valid = samples.mixtures(self.settings.mixtures, rng, self.settings.changes)
+        X, S = np.concatenate([samples.X, X], axis=1), np.concatenate([samples.S, S], axis=1)
+        valid = np.concatenate([samples.valid, valid])
+        y, S, count = self.series(X, valid), self.series(S, valid).X, X.shape[1]
         losses = train(self.network, self.loss, y, S, rng, epochs=epochs, batch=batch, callback=None if callback is None
                        else lambda epoch, loss: callback(epoch, loss / count))
         return [loss / count for loss in losses]
@@ -175,8 +197,8 @@ class EventNetwork:
         Detection
             A series without a valid date has no event, and NaN for its indices.
         """
-        if X.shape[0] != len(self.features.scale) or X.shape[2] != self.n:
-            raise ValueError(f"The model is for series of {len(self.features.scale)} bands and {self.n} dates, and "
+        if X.shape[0] != len(self.features.groups) or X.shape[2] != self.n:
+            raise ValueError(f"The model is for series of {len(self.features.groups)} bands and {self.n} dates, and "
                              f"these have {X.shape[0]} and {X.shape[2]}.")
         some = valid.any(axis=1)
         event, date = np.zeros(len(some), int), np.full(len(some), -1)
@@ -198,22 +220,24 @@ class EventNetwork:
 
     def state(self):
         """What `from_state` makes the same network of, as arrays."""
-        facts = {"settings": asdict(self.settings), "losses": self.features.losses}
-        state = {"facts": np.array(json.dumps(facts)), "scale": self.features.scale, "patterns": self.patterns,
+        state = {"settings": np.array(json.dumps(asdict(self.settings))), "groups": self.features.groups,
+                 "scale": self.features.scale, "patterns": self.patterns,
                  "backgrounds": self.backgrounds, "limits": self.limits,
                  "own": np.stack([part.cpu().numpy() for part in self.network.own]) if self.network.own else
                  np.empty((0,))}
+        if self.features.courses is not None:
+            state["courses"] = self.features.courses
         if self.uncertainty is not None:
             state["A"] = self.uncertainty.A
         return state
 
     @classmethod
     def from_state(cls, state):
-        facts = json.loads(str(state["facts"]))
-        settings = Settings(**facts["settings"])
+        settings = Settings(**json.loads(str(state["settings"])))
         uncertainty = Uncertainty(state["A"], settings.beta) if "A" in state else None
-        return cls(settings, Features(state["scale"], facts["losses"]), state["patterns"], state["backgrounds"],
-                   list(state["own"]), state["limits"], uncertainty)
+        features = Features(state["groups"], state["scale"], state.get("courses"))
+        return cls(settings, features, state["patterns"], state["backgrounds"], list(state["own"]), state["limits"],
+                   uncertainty)
 
     def operations(self):
         """Floating-point operations of one series' forward pass: two products, and what is done with each value."""
@@ -231,10 +255,3 @@ class EventNetwork:
     def _tensor(X):
         return torch.as_tensor(np.ascontiguousarray(X, np.float32), device=device())
 
-
-def changed(settings, **values):
-    """`settings` with other values."""
-    return replace(settings, **values)
-
-
-__all__ = ["Detection", "EventNetwork", "EventSamples", "Settings", "changed"]

@@ -56,9 +56,7 @@ class PadNMF(EventNetwork):
     extended = True     # whether discriminative layers see the Hankel extension
 
     def layers(self):
-        T, n = self.T, self.n
-        blocks = [_block(course, T, n, self.masks and (noise or self.anchored)) for noise, courses in
-                  ((False, self.patterns), (True, self.backgrounds)) for course in courses]
+        T, n, blocks = self.T, self.n, self.blocks()
         sizes = [block.shape[1] for block in blocks]
         theta = self._tensor(np.concatenate(blocks, axis=1))
         self.edges = np.cumsum([0, *sizes])
@@ -71,7 +69,7 @@ class PadNMF(EventNetwork):
         active = [self._active(j, sizes) for j in range(n)]
         self.atoms = np.array(active)                    # (n, a): which atom each activation of a date belongs to
         chosen = torch.as_tensor(np.stack([where[:, atoms] for atoms in active]), device=device())
-        targets = torch.as_tensor(self.atoms[0] < self.edges[self.classes], device=device())
+        targets = torch.as_tensor(self.atoms[0] < self.edges[len(self.patterns)], device=device())
         layer = MultiplicativeLayer(chosen, self.settings.sparsity)
         if self.extended:
             return layer, theta, targets, None
@@ -80,6 +78,11 @@ class PadNMF(EventNetwork):
         own = MultiplicativeLayer(torch.as_tensor(np.stack([frame[:, atoms] for atoms in active]), device=device()),
                                   self.settings.sparsity, rows=newest, start=lambda W: W[newest].clone())
         return layer, theta, targets, own
+
+    def blocks(self):
+        """The dictionaries (m T, r) of the targets, then of the backgrounds."""
+        return [_block(course, self.T, self.n, self.masks and (noise or self.anchored)) for noise, courses in
+                ((False, self.patterns), (True, self.backgrounds)) for course in courses]
 
     @property
     def T(self):
@@ -91,7 +94,7 @@ class PadNMF(EventNetwork):
         atoms = []
         for block, r in enumerate(sizes):
             first = self.edges[block]
-            held = self.masks and (self.anchored or block >= self.classes)
+            held = self.masks and (self.anchored or block >= len(self.patterns))
             atoms += [first + min(j, r - 1)] if held else list(range(first, first + r))
         return atoms
 
@@ -108,9 +111,10 @@ class PadNMF(EventNetwork):
     def indices(self, H):
         whole = self.activations(H)
         index, date = [], []
-        for block in range(self.classes):
-            rows = whole[None, self.edges[block]:self.edges[block + 1]]
-            shifts = diagonal_index(rows, self.settings.length, self.anchored)
+        for family in range(self.classes):
+            rows = np.stack([whole[self.edges[block]:self.edges[block + 1]] for block in
+                             np.flatnonzero(self.families == family)])
+            shifts = diagonal_index(rows, -(-self.settings.length // 2), self.anchored)
             date.append(shifts.argmax(axis=0))
             index.append(shifts.max(axis=0))
         return np.stack(index), np.stack(date)

@@ -176,7 +176,8 @@ def train(network, loss, y, S, rng, *, epochs, batch, callback=None):
     epochs : int
         How often all series are gone through.
     batch : int
-        Series in a mini-batch; a last one that is smaller is used too.
+        Series in a mini-batch; a last one that is smaller is used too. The larger, the more steadily the loss falls:
+        gradients of few series make ratios that are far from 1.
     callback : callable(epoch, loss) -> bool or None, optional
         After each epoch, with the loss of all series; true ends the training.
 
