@@ -10,7 +10,7 @@ from ..device import device
 from ..unfolding.multiplicative import SeparationLoss, Series, first, train
 from ..unfolding.network import Unfolded
 from .detection import Detection, Uncertainty, decide, thresholds
-from .learning import Features, courses_of, take_apart
+from .learning import Features, check_samples, courses_of, take_apart
 
 TOGETHER = 256   # series that go through a network at once: small enough for the processor's cache
 
@@ -136,6 +136,7 @@ class EventNetwork:
         losses : list of float
             Of each epoch, per sample.
         """
+        check_samples(X, label, settings.length)
         if unlabelled is None:
             unlabelled = X[:, :0], valid[:0]
         features = Features.of(np.concatenate([X, unlabelled[0]], axis=1), np.concatenate([valid, unlabelled[1]]),
@@ -222,7 +223,7 @@ class EventNetwork:
         """What `from_state` makes the same network of, as arrays."""
         state = {"settings": np.array(json.dumps(asdict(self.settings))), "groups": self.features.groups,
                  "scale": self.features.scale, "patterns": self.patterns,
-                 "backgrounds": self.backgrounds, "limits": self.limits,
+                 "backgrounds": self.backgrounds, "families": self.families, "limits": self.limits,
                  "own": np.stack([part.cpu().numpy() for part in self.network.own]) if self.network.own else
                  np.empty((0,))}
         if self.features.courses is not None:
@@ -237,7 +238,7 @@ class EventNetwork:
         uncertainty = Uncertainty(state["A"], settings.beta) if "A" in state else None
         features = Features(state["groups"], state["scale"], state.get("courses"))
         return cls(settings, features, state["patterns"], state["backgrounds"], list(state["own"]), state["limits"],
-                   uncertainty)
+                   uncertainty, state["families"])
 
     def operations(self):
         """Floating-point operations of one series' forward pass: two products, and what is done with each value."""

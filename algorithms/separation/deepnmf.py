@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ..abundances.linear_model import check_endmembers
+from ..blind.divergence import check_nonnegative
 from ..device import device
 from ..unfolding.multiplicative import MultiplicativeLayer, SeparationLoss, Series, first, train
 from ..unfolding.network import Unfolded
@@ -43,9 +43,7 @@ class DeepNMF:
 
     def __init__(self, WS, WN, K=LAYERS, C=DISCRIMINATIVE, sparsity=0.0, own=None):
         W = np.concatenate([WS, WN], axis=1).astype(np.float64)
-        check_endmembers(W)
-        if W.min() < 0:
-            raise ValueError(f"The spectra hold negative values, the least {W.min():g}. Clip them to 0.")
+        check_nonnegative(W)   # there may be more spectra than bands
         self.scale, self.P, self.sparsity = float(W.max()), WS.shape[1], sparsity
         optimal = torch.as_tensor(W / self.scale, dtype=torch.float32, device=device())
         where = torch.arange(optimal.numel(), device=device()).reshape(1, *optimal.shape)
