@@ -14,6 +14,15 @@ TRUSTED = 0.6       # of the unlabelled series, those that look most like backgr
 PASSES = 2          # of leaving out the others
 
 
+class Indistinct(ValueError):
+    """Samples of a class of events that are like the background; `number` is the class, from 1."""
+
+    def __init__(self, number):
+        self.number = number
+        super().__init__(f"The samples of class {number} do not differ from the background at their dates. Check the "
+                         f"dates and the class, or take changes of both signs into account.")
+
+
 @dataclass(frozen=True)
 class Features:
     """
@@ -176,20 +185,10 @@ def take_apart(X, valid, label, date, length, rng, *, unlabelled=None, backgroun
     Raises
     ------
     ValueError
-        Negative features, a series shorter than the pattern, no event-free sample, a class of less than two samples,
-        or one that does not differ from the background.
+        See `check_samples`; Indistinct where a class does not differ from the background.
     """
-    check_nonnegative(X)
-    n, C = X.shape[2], int(label.max(initial=0))
-    if not 1 <= length <= n:
-        raise ValueError(f"An event is to last {length} dates, and the series has {n}. Choose a length of 1 to {n}.")
-    free = label == 0
-    if not free.any():
-        raise ValueError("None of the samples is free of events. Add some that are, from all kinds of background.")
-    counts = np.bincount(label, minlength=C + 1)[1:]
-    if C == 0 or counts.min() < 2:
-        raise ValueError(f"Class {int(counts.argmin()) + 1 if C else 1} has {int(counts.min()) if C else 0} samples, "
-                         f"and two are the least to learn from. Add samples.")
+    check_samples(X, label, length)
+    n, C, free = X.shape[2], int(label.max()), label == 0
     X = np.where(valid, X, 0).astype(np.float64)
     V, hosts = courses_of(X[:, free], valid[free], unlabelled, length, backgrounds, rng)
     date, planted = np.array(date), np.flatnonzero(~free)
@@ -208,8 +207,7 @@ def take_apart(X, valid, label, date, length, rng, *, unlabelled=None, backgroun
         date[unknown] = moved
     empty = patterns.reshape(C, -1).max(axis=1) <= 0
     if empty.any():
-        raise ValueError(f"The samples of class {int(empty.argmax()) + 1} do not differ from the background at their "
-                         f"dates. Check the dates and the class, or take changes of both signs into account.")
+        raise Indistinct(int(empty.argmax()) + 1)
     S = np.zeros_like(X)
     own = patterns[label[planted] - 1].transpose(1, 0, 2)
     strength = np.maximum((windows * own).sum(axis=(0, 2)), 0) / np.maximum((own**2 * seen).sum(axis=(0, 2)), TINY)
@@ -221,13 +219,31 @@ def take_apart(X, valid, label, date, length, rng, *, unlabelled=None, backgroun
                         windows, strength, hosts)
 
 
+def check_samples(X, label, length):
+    """
+    Raise ValueError where samples `X` (m, Q, n) of classes `label` (Q,) cannot be learned from.
+
+    Negative values, a series shorter than the pattern, no event-free sample, or a class of less than two samples.
+    """
+    check_nonnegative(X)
+    n, C = X.shape[2], int(label.max(initial=0))
+    if not 1 <= length <= n:
+        raise ValueError(f"An event is to last {length} dates, and the series has {n}. Choose a length of 1 to {n}.")
+    if not (label == 0).any():
+        raise ValueError("None of the samples is free of events. Add some that are, from all kinds of background.")
+    counts = np.bincount(label, minlength=C + 1)[1:]
+    if C == 0 or counts.min() < 2:
+        raise ValueError(f"Class {int(counts.argmin()) + 1 if C else 1} has {int(counts.min()) if C else 0} samples, "
+                         f"and two are the least to learn from. Add samples.")
+
+
 def courses_of(X, valid, unlabelled, length, count, rng):
     """
     Background courses (J, m, n) of event-free series, and of unlabelled ones that look like background.
 
     And all these series, with what of them is valid.
     """
-    if unlabelled is None:
+    if unlabelled is None or not unlabelled[0].shape[1]:
         return _courses(X, valid, min(count, X.shape[1]), rng), (X, valid)
     others, seen = unlabelled
     others = np.where(seen, others, 0).astype(np.float64)
