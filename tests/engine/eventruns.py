@@ -81,10 +81,11 @@ class FindJumps(EventTool):
     id = "findjumps"
     label = "Find jumps"
 
-    def learn(self, job, X, valid, label, dates):
-        self.learned = X, valid, label, dates
+    def learn(self, job, samples, unlabelled):
+        self.learned, self.unlabelled = (samples.X, samples.valid, samples.label, samples.date), unlabelled
         job.progress(1, 2)
-        return Jumps(np.array([X[c][label == 0].max() * 1.5 for c in range(label.max())]))
+        levels = [band[samples.label == 0].max() * 1.5 for band in samples.X]
+        return Jumps(np.array(levels[:len(samples.names)])), [2.0, 1.0]
 
 
 def find(values, **outputs):

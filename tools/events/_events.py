@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from ...engine.declare import (FeaturesInput, FieldInput, FileOutput, Flag, Group, RasterOutput, ReportOutput, Style,
-                               Text, Tool)
+from ...engine.declare import (Choice, FeaturesInput, FieldInput, FileOutput, Flag, Group, Integer, RasterOutput, Real,
+                               ReportOutput, Style, Text, Tool)
+from .. import _shared
 from ..multitemporal import _sequence
 from ._samples import event_samples, nonnegative
 
@@ -17,6 +18,7 @@ NODATA = 255             # of the classes, of which 0 stands for no event
 TRANSPARENT = "#00ffffff"
 SAME_STEP = 0.25         # by which the days from image to image may differ from the model's before that is said
 NONE = "none"
+FEW = 10                 # samples without an event, fewer than which make poor thresholds
 
 
 class DetectionTool(Tool):
@@ -91,8 +93,8 @@ class DetectionTool(Tool):
         summary.say(job, names)
         return summary
 
-    def give_report(self, job, sequence, model, names, summary, samples=None):
-        """Write the report, with what became of the `samples` where the model has learned from any."""
+    def give_report(self, job, sequence, model, names, summary, samples=None, losses=()):
+        """Write the report, with what became of the `samples` and `losses` where the model has just been learned."""
         report = job.report(self.report)
         if report is None:
             return
@@ -100,6 +102,8 @@ class DetectionTool(Tool):
                        **{"pixels_with_an_event_(%)": 100 * summary.share})
         if samples is not None:
             add_samples(report, samples, model.detect(samples.X, samples.valid))
+        if len(losses) > 1:
+            report.curve(range(len(losses)), losses, "Learning", "Epoch", "Loss per series", logarithmic=True)
         report.heading("Events over time")
         report.history(sequence.names, dict(zip(names, summary.begun)), "Pixels in which one begins")
         report.heading("Courses of the events")
@@ -113,7 +117,7 @@ class DetectionTool(Tool):
 
 
 class EventTool(DetectionTool):
-    """A tool that learns events from samples and detects them all over the series. A subclass says how in `learn`."""
+    """A tool that learns events from samples and detects them all over the series. A subclass says with what."""
 
     samples = FeaturesInput("SAMPLES", "Samples", raster="IMAGES", help="Layer of points or polygons where it is known "
                             "what happened: of each class at least two pixels, and some without an event. They are "
@@ -127,11 +131,66 @@ class EventTool(DetectionTool):
                             "known.")
     no_event = Text("NOEVENT", "Value of samples without an event", default=NONE, help="What the field of the event "
                     "holds where nothing happened; capitals do not matter. Default none.")
+    length = Integer("LENGTH", "Length of an event (images)", default=5, minimum=1, maximum=1000, help="Over how many "
+                     "consecutive images the longest event shows, 1 to the number of images; what comes after takes no "
+                     "part. Default 5.")
+    kind = Choice("FEATURES", "What tells of events", default="changes", options={
+        "changes": "Gains and losses against the pixel's own background", "values": "The values as they are"},
+        help="Methods that only add cannot see what an event takes away. So each pixel's background is made of the "
+             "courses that backgrounds take, and what it gains and loses against that are what tells of events: for "
+             "reflectances and whatever may fall as well as rise. The values as they are: for fractions or an index "
+             "that events only raise. Default gains and losses.")
+    backgrounds = Integer("BACKGROUNDS", "Courses of the background", default=6, minimum=1, maximum=1000, help="Of how "
+                          "many courses over all dates the backgrounds are mixtures, 1 to 1000, at most as many as "
+                          "pixels that they are learned from. About the number of materials, more where they follow "
+                          "different seasons; too many take up events. Default 6.")
+    layers = Integer("LAYERS", "Layers", default=100, minimum=1, maximum=100000, help="Steps of the network, 1 to "
+                     "100000, to which its time is proportional. Default 100; the thesis has 1000.")
+    discriminative = Integer("DISCRIMINATIVE", "Layers that learn", default=10, minimum=0, maximum=10000,
+                             help="How many of the layers, the last ones, have dictionaries of their own, which are "
+                             "learned: 0 to the number of layers; 0 learns nothing but the courses. Default 10; the "
+                             "thesis has 20 or 40 of 1000.")
+    epochs = Integer("EPOCHS", "Epochs", default=20, minimum=0, maximum=100000, help="How often learning goes through "
+                     "all series, 0 to 100000. The best epoch's dictionaries are kept. Default 20; the thesis has 3.")
+    threshold = Choice("THRESHOLD", "Threshold of detection", default="max", options={
+        "max": "Largest index without an event", "mean": "Geometric mean of those without an event"},
+        help="An event is detected where its index is above the largest one of the samples without an event, or above "
+             "their geometric mean, which finds weaker events and more that are none. Default the largest.")
+    uncertainty = Choice("UNCERTAINTY", "Reduction of uncertainty", default="none", options={
+        "none": "None", "0": "Errors in proportion to the index (beta = 0)", "1": "Poisson errors (beta = 1)",
+        "2": "Errors of one size (beta = 2)"}, help="An event raises the indices of classes that resemble it too. How "
+        "much is learned from the samples, and the fewest events are looked for that explain all indices of a pixel "
+        "together, for errors of the indices of this kind. Default none.")
+    groups = Integer("BANDGROUPS", "Groups of bands", default=12, minimum=1, maximum=1000, advanced=True, help="Means "
+                     "of so many groups of neighbouring bands are looked at, 1 to 1000, or all bands where there are "
+                     "no more: less noise, and less time. Default 12.")
+    unlabelled = Integer("UNLABELLED", "Further pixels for the backgrounds", default=1500, minimum=0, maximum=100000,
+                         advanced=True, help="The background's courses are also learned from about so many pixels, "
+                         "evenly spread over the images, less those that depart from it most; 0 to 100000, 0 for none. "
+                         "A few samples alone do not hold every background. Default 1500.")
+    mixtures = Integer("MIXTURES", "Mixtures to learn from", default=1000, minimum=0, maximum=1000000, advanced=True,
+                       help="Beside the samples the network learns from so many series, 0 to 1000000, in which events "
+                       "of the samples are moved to other pixels and dates. Default 1000.")
+    batch = Integer("BATCH", "Size of a mini-batch", default=500, minimum=1, maximum=1000000, advanced=True,
+                    help="After how many series the dictionaries are changed, 1 to 1000000: the more, the more "
+                    "steadily the loss falls. Default 500; the thesis has about 30.")
+    sparsity = Real("SPARSITY", "Sparsity (alpha_H)", default=0.0, minimum=0.0, maximum=1e6, advanced=True, help="How "
+                    "much activations cost, relative to bands of which nearly the largest value is 1: 0 or more, where "
+                    "larger values leave fewer of them. Default 0, as in the thesis, which also has 0.05.")
+    fidelity = Real("FIDELITY", "Weight of the events (alpha_S)", default=1e6, minimum=0.0, maximum=1e12, advanced=True,
+                    help="How much learning looks at what the event's own course adds, against what is filtered out of "
+                    "the series: 0 or more, without a unit. Default 1000000, as in the thesis.")
+    seed = _shared.SEED
     saved = FileOutput("MODEL", "Model", create=False, extensions=("npz",), help="File with the learned model, for the "
                        "tool that applies it to other series of the same bands and number of dates (applyevents).")
-    example = {"IMAGES": "eventimages", "SAMPLES": "eventsamples", "DATEFIELD": "eventdate"}
+    example = {"IMAGES": "eventimages", "SAMPLES": "eventsamples", "DATEFIELD": "eventdate", "LAYERS": 20,
+               "DISCRIMINATIVE": 3, "EPOCHS": 2, "MIXTURES": 100, "UNLABELLED": 200}
 
-    def learn(self, job, X, valid, label, dates):
+    def network(self):
+        """The class of networks."""
+        raise NotImplementedError
+
+    def learn(self, job, samples, unlabelled):
         """
         A model learned from samples.
 
@@ -139,36 +198,102 @@ class EventTool(DetectionTool):
         ----------
         job : Job
             Its progress may run up to, but not reach, the end of a pass.
-        X : ndarray (m, Q, n) float32
-            Not negative; 0 where not valid.
-        valid : ndarray (Q, n) of bool
-        label : ndarray (Q,) of int
-            0 without an event, else the class, 1..C.
-        dates : ndarray (Q,) of int
-            The image, from 0, with which the event begins; -1 where that is not known.
+        samples : EventSamples
+            Of the tools, see `_samples`.
+        unlabelled : (ndarray (m, U, n) float32, ndarray (U, n) of bool) or None
+            Further pixels, and which of their dates are valid.
 
         Returns
         -------
-        object
-            With `detect` and `patterns` (see `DetectionTool`), and `state()`, a dictionary of arrays.
+        model : object
+            With `detect`, `patterns` and `features` (see `DetectionTool`), and `state()`, a dictionary of arrays.
+        losses : list of float
+            Per series, before learning and after each epoch.
         """
-        raise NotImplementedError
+        import numpy as np
+
+        from ...algorithms.events.learning import Indistinct
+        from ...engine.sentences import UserError
+        settings, epochs = self._settings(job), job.value(self.epochs)
+        epochs = epochs if settings.C else 0
+
+        def follow(epoch, loss):
+            job.progress(epoch, epochs + 1)
+            job.say("Epoch {epoch} of {epochs}: loss {loss} per series.", epoch=epoch, epochs=epochs,
+                    loss=f"{loss:.4g}")
+
+        try:
+            network, _, losses = self.network().learn(
+                samples.X, samples.valid, samples.label, samples.date, np.random.default_rng(job.value(self.seed)),
+                settings, unlabelled=unlabelled, epochs=epochs, batch=job.value(self.batch), callback=follow)
+        except Indistinct as error:
+            raise UserError("The samples of {event} do not differ from the background at their dates. Check their "
+                            "dates and their class, or look at gains and losses (FEATURES).",
+                            event=samples.names[error.number - 1]) from error
+        if epochs and min(losses[1:]) >= losses[0]:
+            job.warn("Learning did not lower the loss, {loss} per series: the dictionaries are those it began with. "
+                     "Take larger mini-batches (BATCH), or more epochs (EPOCHS).", loss=f"{losses[0]:.4g}")
+        elif epochs:
+            job.say("Learning has lowered the loss from {before} to {after} per series.", before=f"{losses[0]:.4g}",
+                    after=f"{min(losses):.4g}")
+        return network, losses
 
     def run(self, job):
         from ...engine import models
-        job.passes(3)   # reading the samples, learning, detecting
+        job.passes(3 + bool(job.value(self.unlabelled)))   # the samples, further pixels, learning, detecting
         sequence = job.sequence(self.images)
+        self._check(job, sequence)
         samples = event_samples(job, sequence, job.features(self.samples), job.value(self.event_field),
                                 job.value(self.date_field), job.value(self.no_event), job.value(self.clip))
         job.say("Sample pixels: {none} without an event, {events}.", none=int(samples.counts[0]), events=", ".join(
             f"{name} {count}" for name, count in zip(samples.names, samples.counts[1:])))
-        model = self.learn(job, samples.X, samples.valid, samples.label, samples.date)
+        if samples.counts[0] < FEW:
+            job.warn("Only {count} sample pixels are without an event, and the thresholds come from them: some pixels "
+                     "without an event may be taken for one. Add samples of every kind of background.",
+                     count=int(samples.counts[0]))
+        model, losses = self.learn(job, samples, self._further_pixels(job, sequence))
         job.progress(1, 1)
         if job.wants(self.saved):
             models.save(job.path(self.saved), self.id, sequence.grid, model.state(), names=samples.names,
                         dates=sequence.T, days=days(sequence))
         summary = self.detect(job, sequence, model, samples.names)
-        self.give_report(job, sequence, model, samples.names, summary, samples)
+        self.give_report(job, sequence, model, samples.names, summary, samples, losses)
+
+    def _check(self, job, sequence):
+        """Raise UserError where settings fit neither the series nor each other."""
+        from ...engine.sentences import UserError
+        length, layers, own = (job.value(each) for each in (self.length, self.layers, self.discriminative))
+        if length > sequence.T:
+            raise UserError("An event is to last {length} images (LENGTH), and the series has {count}. Choose a length "
+                            "of 1 to {count}, or add images.", length=length, count=sequence.T)
+        if own > layers:
+            raise UserError("{own} of {layers} layers are to learn. Choose at most as many (DISCRIMINATIVE) as there "
+                            "are layers (LAYERS).", own=own, layers=layers)
+
+    def _settings(self, job):
+        from ...algorithms.events.network import Settings
+        beta = job.value(self.uncertainty)
+        return Settings(
+            length=job.value(self.length), backgrounds=job.value(self.backgrounds), K=job.value(self.layers),
+            C=job.value(self.discriminative), sparsity=job.value(self.sparsity), fidelity=job.value(self.fidelity),
+            groups=job.value(self.groups), changes=job.value(self.kind) == "changes",
+            mixtures=job.value(self.mixtures), threshold=job.value(self.threshold),
+            beta=None if beta == "none" else float(beta))
+
+    def _further_pixels(self, job, sequence):
+        """Pixels evenly spread over the images, X (m, U, n) and valid (U, n); None where none are asked for."""
+        from ...engine.memory import need
+        most = job.value(self.unlabelled)
+        if not most:
+            return None
+        need(12 * sequence.L * sequence.T * min(most, sequence.grid.width * sequence.grid.height),
+             "Take fewer further pixels (UNLABELLED), bands or images.")
+        Y, valid, _ = sequence.sample(most, job.progress)
+        X, negative = nonnegative(Y.transpose(1, 2, 0), job.value(self.clip), "some pixels of the images")
+        if negative:
+            job.say("Set {count} of {all} values of further pixels that are negative to 0.", count=negative,
+                    all=X.size)
+        return X, valid.T
 
 
 class Summary:

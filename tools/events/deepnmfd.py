@@ -1,0 +1,27 @@
+"""The tool `deepnmfd`."""
+
+from ._events import EventTool
+
+
+class DeepDeconvolution(EventTool):
+    """Events in a series of images, and when they began, learned from a few samples.
+
+    Deep-NMFD is a network whose layers are the steps of a nonnegative deconvolution: each series is its background plus
+    the courses of events, shifted to the dates at which they begin and as strong as they are. Backgrounds keep to their
+    season. The last layers' dictionaries are learned from the samples, and from series made of them in which events are
+    moved to other pixels and dates. An event's index is its strength, and its date that at which it is strongest.
+
+    About ten samples of each class and thirty without an event, from every kind of ground, are a good beginning. Dates
+    of the events help, and are found where they are missing. Each pixel has one event at most, the one whose index is
+    farthest above those without an event.
+
+    It uses a graphics card where there is one."""
+
+    id = "deepnmfd"
+    label = "Events from samples, whole courses (Deep-NMFD)"
+    tags = (*EventTool.tags, "NMFD", "deconvolution", "deep unfolding", "unrolling", "neural network", "deep learning")
+    citation = "G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, section 4.4"
+
+    def network(self):
+        from ...algorithms.events.deepnmfd import DeepNMFD
+        return DeepNMFD
