@@ -35,8 +35,8 @@ def diagonal_index(H, least, anchored=False):
 
     Parameters
     ----------
-    H : ndarray (F, r, Q, n)
-        Activations of F blocks of r atoms at n dates.
+    H : sequence of ndarray (r, Q, n)
+        Activations of each block's r atoms at n dates.
     least : int
         Those diagonals count that have at least so many entries, and the main one.
     anchored : bool
@@ -48,14 +48,16 @@ def diagonal_index(H, least, anchored=False):
         All frames of a response must fire in order: one that does not makes the index small. Diagonals are cut off
         where the series ends.
     """
-    F, r, Q, n = H.shape
-    logarithms = np.log(np.maximum(H, FLOOR))
+    _, Q, n = H[0].shape
     shifts = 1 if anchored else max(1, n - least + 1)
-    found = np.empty((shifts, Q))
-    for shift in range(shifts):
-        reach = np.arange(min(r, n - shift))
-        found[shift] = logarithms[:, reach, :, shift + reach].mean(axis=(0, 1))
-    return np.exp(found)
+    total, count = np.zeros((shifts, Q)), np.zeros((shifts, 1))
+    for block in H:
+        logarithms = np.log(np.maximum(block, FLOOR))
+        for shift in range(shifts):
+            reach = np.arange(min(len(block), n - shift))
+            total[shift] += logarithms[reach, :, shift + reach].sum(axis=0)
+            count[shift] += len(reach)
+    return np.exp(total / count)
 
 
 def thresholds(index, rule):

@@ -12,6 +12,7 @@ ROUNDS = 5          # of aligning events whose dates are not known
 BRIGHTEST = 0.999   # quantile of a feature that becomes 1
 TRUSTED = 0.6       # of the unlabelled series, those that look most like background, of which the courses are made
 PASSES = 2          # of leaving out the others
+LITTLE = 0.2        # of a pattern at its strongest date; with less on all later dates it is over
 
 
 class Indistinct(ValueError):
@@ -322,8 +323,21 @@ def _windows(E, valid, date, length):
 
 
 def _pattern(windows, seen):
-    """The positive part of the mean (m, length) of differences (m, Q, length) where they are `seen` (Q, length)."""
-    return np.maximum(windows.sum(axis=1) / np.maximum(seen.sum(axis=0), 1), 0)
+    """
+    The positive part of the mean (m, length) of differences (m, Q, length) where they are `seen` (Q, length).
+
+    Last dates on which little is left are zero: the event is over.
+    """
+    mean = np.maximum(windows.sum(axis=1) / np.maximum(seen.sum(axis=0), 1), 0)
+    left = np.linalg.norm(mean, axis=0)
+    mean[:, lasting(np.where(left >= LITTLE * left.max(), mean, 0)):] = 0
+    return mean
+
+
+def lasting(pattern):
+    """How many dates a pattern (m, length) lasts: up to the last that is not zero."""
+    present = np.flatnonzero(pattern.any(axis=0))
+    return int(present[-1]) + 1 if present.size else 0
 
 
 def _best_fit(E, patterns):

@@ -6,6 +6,7 @@ import torch
 from ..device import device
 from ..unfolding.multiplicative import MultiplicativeLayer
 from .detection import diagonal_index
+from .learning import lasting
 from .network import EventNetwork
 
 
@@ -37,10 +38,10 @@ class PadNMF(EventNetwork):
     """
     Physics-aware Deep-NMF (section 4.3) of series.
 
-    A block of Hankel columns stands for each pattern of an event (T_S = length frames, r_S = min(n, T_S + T - 1)
-    columns, T = length) and for each course of the background (r_N = n columns). Backgrounds follow the season, so that
-    their columns are only active at their own date (M^H); events may begin at any date, so that theirs are free, and
-    the index of an event is the largest over the shifted diagonals (as for Dataset 3 of the thesis).
+    A block of Hankel columns stands for each pattern of an event (T_S frames, as many as it lasts, T = length, and
+    r_S = min(n, T_S + T - 1) columns) and for each course of the background (r_N = n columns). Backgrounds follow the
+    season, so that their columns are only active at their own date (M^H); events may begin at any date, so that theirs
+    are free, and the index of an event is the largest over the shifted diagonals (as for Dataset 3 of the thesis).
 
     References
     ----------
@@ -112,8 +113,8 @@ class PadNMF(EventNetwork):
         whole = self.activations(H)
         index, date = [], []
         for family in range(self.classes):
-            rows = np.stack([whole[self.edges[block]:self.edges[block + 1]] for block in
-                             np.flatnonzero(self.families == family)])
+            rows = [whole[self.edges[block]:self.edges[block + 1]] for block in
+                    np.flatnonzero(self.families == family)]
             shifts = diagonal_index(rows, -(-self.settings.length // 2), self.anchored)
             date.append(shifts.argmax(axis=0))
             index.append(shifts.max(axis=0))
@@ -121,9 +122,9 @@ class PadNMF(EventNetwork):
 
 
 def _block(course, T, n, anchored):
-    """The Hankel columns (m T, r) of a course (m, frames), r = min(n, frames + T - 1)."""
+    """The Hankel columns (m T, r) of a course (m, frames) that lasts T_S of them, r = min(n, T_S + T - 1)."""
     m, frames = course.shape
-    r = min(n, frames + T - 1)
+    r = min(n, lasting(course) + T - 1)
     whole = np.zeros((m, 1, n))
     whole[:, 0, :min(frames, n)] = course[:, :n]
     columns = hankel(whole, T)[:, :, 0].T
