@@ -157,8 +157,8 @@ def test_events_planted_without_noise_are_found_at_their_dates(kind):
     for k, course in enumerate([(1, 0.75, 0.5, 0.3, 0.15), (1, 1, 1, 0, 0), (0.25, 0.5, 0.75, 1, 0.5)]):
         patterns[k] = rng.uniform(0.2, 1, 20)[:, None] * np.array(course)
     backgrounds = rng.uniform(0.2, 1, (3, 20, T))
-    net = kind(Settings(length=LENGTH, K=2000, C=0, changes=False), Features(np.arange(20), np.ones(20), None), patterns,
-               backgrounds, limits=np.full(3, 0.1))
+    net = kind(Settings(length=LENGTH, K=2000, C=0, changes=False), Features(np.arange(20), np.ones(20), None),
+               patterns, backgrounds, limits=np.full(3, 0.1))
     date = np.tile(np.arange(T - 2), 3)
     event = np.repeat([1, 2, 3], T - 2)
     X = np.einsum("jmt,jq->mqt", backgrounds, rng.uniform(0.2, 1, (3, len(date))))
