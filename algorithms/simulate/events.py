@@ -172,6 +172,7 @@ def _plant(rows, cols, rng, count, last):
     """Classes and dates (N,) of `count` event pixels in patches and alone; class l begins at `last[l - 1]` at most."""
     N = rows * cols
     label, date, sizes = np.zeros(N, dtype=np.int64), np.full(N, -1, dtype=np.int64), np.zeros(len(last))
+    free, free_in_row = np.ones((rows, cols), dtype=bool), np.full(rows, cols)
     singles = round(SINGLES * count)
     left = count
     while left:
@@ -180,13 +181,21 @@ def _plant(rows, cols, rng, count, last):
             size = min(round(size), left - singles, max(1, (count - singles) // len(last)))
         else:
             size = 1
-        centre = rng.choice(np.flatnonzero(label == 0))
-        patch = _patch(label.reshape(rows, cols) == 0, *divmod(centre, cols), size, rng)
+        patch = _patch(free, *_nth_free(free, free_in_row, rng.integers(N - count + left)), size, rng)
         number = sizes.argmin()
         label[patch], date[patch] = number + 1, rng.integers(last[number] + 1)
+        free.ravel()[patch] = False
+        free_in_row -= np.bincount(patch // cols, minlength=rows)
         sizes[number] += len(patch)
         left -= len(patch)
     return label, date
+
+
+def _nth_free(free, free_in_row, n):
+    """Row and column of the n-th (from 0) of the `free` pixels, in row-major order, without a look at all of them."""
+    upto = np.cumsum(free_in_row)
+    row = int(np.searchsorted(upto, n, side="right"))
+    return row, int(np.flatnonzero(free[row])[n - upto[row] + free_in_row[row]])
 
 
 def _patch(free, row, col, size, rng):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from subpixel.algorithms.simulate.events import COURSES, draw_samples, event_series, seasonal_abundances
+from subpixel.algorithms.simulate.events import (COURSES, _nth_free, draw_samples, event_series,
+                                                  seasonal_abundances)
 
 ROWS, COLS, L, P, T = 40, 50, 12, 4, 24
 X = np.linspace(0, 1, L)
@@ -126,6 +127,19 @@ def test_every_class_has_pixels_however_few():
 
 def test_all_pixels_may_have_an_event():
     assert (series(share=1.0).label > 0).all()
+
+
+def test_free_pixels_are_counted_in_row_major_order():
+    free = np.random.default_rng(0).random((6, 7)) < 0.3
+    free[2] = free[0] = False
+    expected = np.flatnonzero(free)
+    found = [_nth_free(free, free.sum(axis=1), n) for n in range(len(expected))]
+    assert [row * 7 + col for row, col in found] == expected.tolist()
+
+
+def test_every_pixel_can_have_an_event():
+    full = series(share=1.0)
+    assert full.label.all() and (full.date >= 0).all() and full.strength.all()
 
 
 def test_samples_are_so_many_of_each_class(clean):
