@@ -189,23 +189,31 @@ def train(network, loss, y, S, rng, *, epochs, batch, callback=None):
     Notes
     -----
     The step is a heuristic that may raise the loss. So the parameters of the best epoch are kept, which may be those
-    before the first. A zero stays zero.
+    before the first. A zero stays zero. What the non-discriminative layers make of the series is kept: as many numbers
+    as they have activations.
     """
     Q = y.X.shape[2]
 
+    def parts():
+        return np.array_split(np.arange(Q), -(-Q // batch))
+
     def total():
-        return sum(float(loss(network.inference(first(part, atoms), part), part, goal))
-                   for part, goal in (_chosen(y, S, chosen) for chosen in np.array_split(np.arange(Q), -(-Q // batch))))
+        with torch.no_grad():
+            return sum(float(loss(network.refined(settled[:, :, chosen], part)[-1], part, goal))
+                       for chosen in parts() for part, goal in [_chosen(y, S, chosen)])
 
     atoms = loss.D.shape[2]
+    settled = torch.cat([network.settled(first(part, atoms), part) for chosen in parts()
+                         for part, _ in [_chosen(y, S, chosen)]], dim=2)
     losses = [total()]
     best = [theta.clone() for theta in network.own]
     for epoch in range(1, epochs + 1):
         order = rng.permutation(Q)
         for begin in range(0, Q, batch):
-            part, goal = _chosen(y, S, order[begin:begin + batch])
+            chosen = order[begin:begin + batch]
+            part, goal = _chosen(y, S, chosen)
             with torch.no_grad():
-                states = network.states(first(part, atoms), part)
+                states = network.refined(settled[:, :, chosen], part)
                 gradients = network.split_gradients(states, part, *loss.gradient(states[-1], part, goal))
                 for theta, (plus, minus, _) in zip(network.own, gradients, strict=True):
                     theta *= torch.where(plus > 0, minus / plus.clamp_min(TINY), 1.0)

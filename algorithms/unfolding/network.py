@@ -59,17 +59,25 @@ class Unfolded:
         """x_K from x_0; differentiable by autograd in the discriminative parameters."""
         return self.states(x, y)[-1]
 
-    def states(self, x, y):
-        """[x_{K-C}, ..., x_K], the states that the discriminative layers start from and leave."""
+    def settled(self, x, y):
+        """x_{K-C}, what the non-discriminative layers make of x_0: training does not change it."""
         with torch.no_grad():
             if self.K > self.C:
                 prepared = self.layer.prepare(self.optimal, y)
                 for _ in range(self.K - self.C):
                     x = self.layer.step(x, prepared, y)
+        return x
+
+    def refined(self, x, y):
+        """[x_{K-C}, ..., x_K], the states that the discriminative layers start from and leave."""
         states = [x]
         for k in range(self.C):
             states.append(self.own_layer.step(states[-1], self.own_layer.prepare(self.parameters_of(k), y), y))
         return states
+
+    def states(self, x, y):
+        """The same from x_0."""
+        return self.refined(self.settled(x, y), y)
 
     def inference(self, x, y):
         """x_K from x_0 without keeping the states between."""
