@@ -59,11 +59,11 @@ class Features:
 
     def __call__(self, X, valid):
         """Features (g or 2 g, Q, n), float32, of series `X` (m, Q, n); 0 where `valid` (Q, n) is not."""
-        values = _grouped(np.where(valid, X, 0), self.groups) / self.scale[:, None, None]
+        values = (_grouped(np.where(valid, X, 0), self.groups) / self.scale[:, None, None]).astype(np.float32)
         if self.courses is not None:
             change = _difference(values, valid, self.courses, np.full(X.shape[1], X.shape[2]), 0)
             values = np.concatenate([np.maximum(change, 0), np.maximum(-change, 0)])
-        return values.astype(np.float32)
+        return values
 
 
 def _grouped(X, groups):
@@ -293,12 +293,12 @@ def _difference(X, valid, V, date, length):
     m, Q, n = X.shape
     since = np.arange(n) - date[:, None]
     outside = valid & ~((since >= 0) & (since < length))
-    D, data = _flat(V.transpose(1, 0, 2)), _flat(X)
-    seen = _flat(np.broadcast_to(outside.astype(float), X.shape))
-    H = np.ones((len(V), Q)) / len(V)
-    weights = np.maximum(D.T @ seen, TINY)
+    D, data = _flat(V.transpose(1, 0, 2)).astype(X.dtype), _flat(X)
+    seen = _flat(np.broadcast_to(outside.astype(X.dtype), X.shape))
+    H = np.full((len(V), Q), 1 / len(V), X.dtype)
+    weights, target = np.maximum(D.T @ seen, TINY), seen * data
     for _ in range(STEPS):
-        H *= D.T @ (seen * data / np.maximum(D @ H, TINY)) / weights
+        H *= D.T @ (target / np.maximum(D @ H, TINY)) / weights
     return np.where(valid, (data - D @ H).reshape(n, m, Q).transpose(1, 2, 0), 0)
 
 
