@@ -110,6 +110,9 @@ def nmfrank(Y, rng, *, most=10, restarts=5, callback=None):
     """
     check_nonnegative(Y)
     L, N = Y.shape
+    if min(L, N) < 3:
+        raise ValueError(f"There are {N} pixels of {L} bands, and at least 3 of both are needed to compare numbers of "
+                         f"endmembers. Choose a raster with more bands, or more pixels.")
     if not 3 <= most <= min(L, N):
         raise ValueError(f"The largest number to try is {most}; with {N} pixels of {L} bands it must be from 3 to "
                          f"{min(L, N)}.")

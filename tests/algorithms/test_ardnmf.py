@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from subpixel.algorithms.blind.ardnmf import ardnmf, dispersion_of
-from subpixel.algorithms.blind.divergence import divergence
+from subpixel.algorithms.blind.divergence import divergence, exponent
 from subpixel.algorithms.events.ardnmfd import ardnmfd, noise_variances, scale_of_priors, weigh
 from subpixel.algorithms.events.nmfd import reconstruction
 
@@ -48,6 +48,26 @@ def test_the_cost_never_rises(beta, norm, rng):
     found = ardnmf(Y, 8, rng, norm=norm, beta=beta, iterations=60, tolerance=0)
     assert len(found.costs) == 61 and (np.diff(found.costs) <= 1e-10 * np.abs(found.costs[0])).all()
     assert found.costs[-1] < found.costs[0]
+
+
+@pytest.mark.parametrize("beta, power, squared", [(-1, 1 / 3, 1 / 4), (0.5, 2 / 3, 2 / 5), (1, 1, 1 / 2),
+                                                   (1.5, 1, 2 / 3), (2, 1, 1), (3, 1 / 2, 1 / 2)])
+def test_steps_have_the_exponents_of_their_majorisers(beta, power, squared, rng):
+    """(3.2.34) and (3.2.45), by one step with a single factor."""
+    assert (exponent(beta), exponent(beta, squared=True)) == pytest.approx((power, squared))
+    Y, m, h = counts(rng) + 0.1, rng.random((30, 1)) + 0.1, rng.random((1, 80)) + 0.1
+    for norm, xi, slope in (("l1", power, np.ones_like(h)), ("l2", squared, h)):
+        found = ardnmf(Y, 1, rng, norm=norm, beta=beta, a=7, b=2.0, factors=(m, h), iterations=1)
+        Z = m @ h
+        new = h * (m.T @ (Y * Z ** (beta - 2)) / (m.T @ Z ** (beta - 1) + slope / found.weights[0])) ** xi
+        np.testing.assert_allclose(found.A, new, rtol=1e-9)
+
+
+def test_the_threshold_of_relevance_counts(rng):
+    Y = counts(rng)
+    loose, strict = (ardnmf(Y, 10, np.random.default_rng(0), tau=tau) for tau in (1e-3, 1e6))
+    np.testing.assert_array_equal(loose.relevant, loose.weights[-1] > 1.001 * loose.bound)
+    assert loose.rank > 0 == strict.rank
 
 
 @both

@@ -61,6 +61,18 @@ def test_without_a_weight_a_scene_without_noise_is_fitted(scene):
     assert np.degrees(sad(M, found.M[:, match(M, found.M)])).max() < 2
 
 
+def test_multipliers_are_kept_from_one_iteration_to_the_next(scene):
+    Y, begin = scene[0], scene[1] + 0.1
+    found = bmdradmm(Y, P, np.random.default_rng(0), initial=begin, weight=0.0, inner=1, iterations=3, tolerance=0.0)
+    X, U = Y / Y.max(), begin / Y.max()
+    V = fcls(X, U).A
+    Pi, Lambda = np.zeros_like(V), np.zeros_like(U)
+    for _ in range(3):
+        U, Lambda = spectra(U, Lambda, V @ V.T, X @ V.T, 0.0, 0.1, 1)
+        V, Pi = fractions(V, Pi, U.T @ U, U.T @ X, 0.1, 1)
+    np.testing.assert_allclose(found.M, U * Y.max(), rtol=1e-9)
+
+
 def test_a_large_weight_draws_all_endmembers_to_one_point(scene):
     spread = [bmdradmm(scene[0], P, np.random.default_rng(0), weight=weight, iterations=300).M.std(axis=1).mean()
               for weight in (0.0, 1e-3, 1e-1, 100.0)]

@@ -88,6 +88,18 @@ def test_the_gap_bounds_what_is_left():
         assert gap.min() >= 0 and total(X) - exact <= (gap * Q / 2).sum()
 
 
+def test_costs_are_of_all_pixels_also_of_those_that_ended():
+    found = ista(Y, FEW, WEIGHT, accelerated=True, iterations=300, tolerance=1e-3)
+    assert 0 < found.settled.mean() < 1 or found.converged
+    assert found.costs[-1] == pytest.approx(np.square(Y - FEW @ found.A).sum() / 2 + WEIGHT * np.abs(found.A).sum())
+
+
+def test_without_a_tolerance_no_pixel_ends_early():
+    pixels = np.column_stack([np.zeros(len(M)), Y[:, :3]])
+    found = ista(pixels, M, WEIGHT, iterations=40, **ALL)
+    assert found.iterations == 40 and not found.settled.any()
+
+
 def test_a_large_weight_gives_zero_and_a_small_one_nnls():
     assert not ista(Y, M, C.max()).A.any()
     few = M[:, :4]

@@ -111,7 +111,7 @@ def test_mixtures_are_sparse_and_sum_to_one():
 
 def test_pixels_that_are_not_finite_come_out_as_such(trained):
     Y = mixtures(M, 5, rng())[0]
-    Y[2, 1] = np.nan
+    Y[2, 1] = np.inf
     found = trained.unmix(Y)
     assert np.isnan(found.A[:, 1]).all() and np.isnan(found.A).sum() == 12
 

@@ -268,6 +268,31 @@ def test_same_seed_same_result_and_a_callback_stops(small):
     assert stopped.iterations == 7 and not stopped.converged
 
 
+def test_where_losses_compete_a_mix_of_two_goes_on():
+    """One endmember, where a step on the larger loss alone ends 4e-5 above."""
+    rng = np.random.default_rng(28)
+    Y = rng.random((4, 6)) + 0.01
+    Y[:, :2] *= rng.uniform(1, 3)
+    start, gamma = factors(rng, 4, 1, 6), rng.uniform(0.7, 1.6)
+    found = nmf(Y, 1, rng, loss="robust", gamma=gamma, factors=start, accelerate=False, iterations=400, tolerance=1e-9)
+    assert found.costs[-1] < 2.2546
+
+
+@pytest.mark.parametrize("loss", ["cauchy", "robust"])
+def test_the_distance_of_outliers_is_the_median_at_the_start(loss, small):
+    start = factors(np.random.default_rng(1))
+    median = np.sqrt(np.median(np.square(small - start[0] @ start[1]).sum(axis=0))) / small.max()
+    one, other = (nmf(small, 3, np.random.default_rng(0), loss=loss, gamma=gamma, factors=start, iterations=5)
+                  for gamma in (None, median))
+    np.testing.assert_allclose(one.M, other.M, rtol=1e-9)
+
+
+def test_the_double_svd_starts_alike_for_every_seed(small):
+    one, two = (nmf(small, 3, np.random.default_rng(seed), begin_with="nndsvd", iterations=1).M for seed in (0, 1))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, nmf(small, 3, np.random.default_rng(0), begin_with="random", iterations=1).M)
+
+
 @pytest.mark.parametrize("begin_with", ["vca", "nndsvd", "random"])
 def test_every_start_leads_to_a_fit(begin_with, small):
     found = nmf(small.astype(np.float32), 3, np.random.default_rng(0), begin_with=begin_with, tolerance=1e-6)

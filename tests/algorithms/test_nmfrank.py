@@ -6,8 +6,8 @@ from scipy.cluster.hierarchy import average, cophenet
 from scipy.spatial.distance import pdist
 from spectral_scenes import noisy
 
-from subpixel.algorithms.rank.nmfrank import (cophenetic, elbow, last_stable, least_within, lengths, nmfrank,
-                                              prediction_error)
+from subpixel.algorithms.rank.nmfrank import (NMFRank, clusters, cophenetic, elbow, last_stable, least_within,
+                                              lengths, nmfrank, prediction_error)
 
 
 def scene(P, snr, seed=0, N=300):
@@ -62,6 +62,23 @@ def test_cophenetic_correlation_is_scipys_and_one_where_restarts_agree():
     assert cophenetic([rng.integers(0, 3, 40) for _ in range(4)]) < 0.9
 
 
+def test_the_recommended_rank_is_the_upper_median():
+    choices = {"elbow": 2, "cophenetic": 9, "crossvalidation": 4, "mdl": 5}
+    assert NMFRank(*[None] * 6, choices).rank == 5
+
+
+def test_pixels_belong_to_the_endmember_with_the_largest_part():
+    assert clusters(np.array([[1.0, 0.1], [1.0, 0.1]]), np.array([[0.4, 0.05], [0.6, 0.9]])).tolist() == [0, 1]
+    assert clusters(np.array([[1.0, 0.1], [1.0, 0.1]]), np.array([[0.4], [0.6]])).tolist() == [0]
+
+
+def test_a_prediction_is_the_same_whatever_was_held_out():
+    Y = scene(3, 25)
+    mask = np.random.default_rng(1).random(Y.shape) < 0.1
+    errors = [prediction_error(Y + shift * mask, 3, mask, np.random.default_rng(2)) for shift in (0.0, 1.0, 2.0)]
+    assert errors[2] - 2 * errors[1] + errors[0] == pytest.approx(2, rel=1e-12)   # of squares of Z - Y - shift
+
+
 def test_values_held_out_do_not_enter_their_own_prediction():
     Y = scene(3, None)
     mask = np.random.default_rng(1).random(Y.shape) < 0.1
@@ -78,6 +95,12 @@ def test_values_held_out_do_not_enter_their_own_prediction():
 def test_bad_options_get_a_sentence(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         nmfrank(scene(3, 30), np.random.default_rng(0), **options)
+
+
+@pytest.mark.parametrize("rows, columns", [(2, 300), (60, 2)])
+def test_too_few_bands_or_pixels_get_a_sentence(rows, columns):
+    with pytest.raises(ValueError, match=f"{columns} pixels of {rows} bands, and at least 3 of both"):
+        nmfrank(scene(3, 30)[:rows, :columns], np.random.default_rng(0), most=3)
 
 
 def test_negative_data_are_counted():

@@ -50,7 +50,9 @@ def test_a_real_library_is_solved_as_by_the_exact_solver(share, sum_to_one):
 
 
 def test_signed_abundances_meet_theirs():
-    found = sunsal(Y, M, WEIGHT, positive=False).A
+    fit = sunsal(Y, M, WEIGHT, positive=False)
+    found = fit.A
+    assert fit.converged
     gradient = G @ found - C
     assert (found < 0).any() and np.abs(gradient).max() <= WEIGHT * (1 + 1e-6)
     np.testing.assert_allclose(gradient[found != 0], -WEIGHT * np.sign(found[found != 0]), atol=1e-6 * WEIGHT)
