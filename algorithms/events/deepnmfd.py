@@ -16,7 +16,8 @@ class DeepNMFD(EventNetwork):
     entries that are shifts of one number add up, which gives (4.4.6) and (4.4.7). Courses of the background are
     patterns as long as the series, which begin at its first date only.
 
-    The index of an event is its largest activation, its date that activation's.
+    The index of an event is its largest activation, its date that activation's. Where the series ends before the
+    pattern does, the activation counts as much as what is seen of the pattern: one that has hardly begun fits anything.
 
     References
     ----------
@@ -43,6 +44,9 @@ class DeepNMFD(EventNetwork):
         return X.transpose(2, 0, 1).reshape(1, -1, X.shape[1])
 
     def indices(self, H):
-        shifted = H[0, :len(self.patterns) * self.n].reshape(len(self.patterns), self.n, -1)
+        I, n, length = len(self.patterns), self.n, self.patterns.shape[2]
+        energy = np.square(self.patterns).sum(axis=1).cumsum(axis=1)
+        seen = np.sqrt(energy[:, np.minimum(n - np.arange(n), length) - 1] / energy[:, -1:])
+        shifted = H[0, :I * n].reshape(I, n, -1) * seen[:, :, None]
         found = np.stack([shifted[self.families == family].max(axis=0) for family in range(self.classes)])
         return found.max(axis=1), found.argmax(axis=1)

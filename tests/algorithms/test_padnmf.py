@@ -199,6 +199,15 @@ def test_families_share_an_index_and_a_saved_network_gives_the_same(rng, kind):
     assert np.allclose(found.index, again.index, rtol=1e-5) and np.array_equal(found.event, again.event)
 
 
+def test_an_event_that_has_hardly_begun_does_not_count_for_a_whole_one(rng):
+    net = network(DeepNMFD, rng, patterns=1)
+    net.patterns = np.ones((1, M, 1)) * [0.02, 0.6, 0.8]
+    H = np.zeros((1, N + 2, 1))
+    H[0, 3], H[0, N - 1] = 1, 40
+    index, date = net.indices(H)
+    assert index == pytest.approx(1) and date == 3
+
+
 def test_other_series_are_refused(rng):
     net = network(PadNMF, rng)
     with pytest.raises(ValueError, match="4 bands and 9 dates.*4 and 7"):
