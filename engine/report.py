@@ -145,12 +145,17 @@ class Report:
         self.heading(caption)
         self.plot(figure)
 
-    def curves(self, x, curves, xlabel, ylabel=""):
-        """Curves by their names over one `x`, broken where wavelengths or values (None, NaN) are missing."""
+    def curves(self, x, curves, xlabel, ylabel="", coloured=False):
+        """
+        Curves by their names over one `x`, broken where wavelengths or values (None, NaN) are missing.
+
+        `coloured` gives each the colour of its name.
+        """
         figure = go.Figure()
-        for name, values in curves.items():
+        for (name, values), colour in zip(curves.items(), colours(list(curves))):
             at, y = broken(x, np.array([np.nan if value is None else value for value in values], dtype=float))
-            figure.add_scatter(x=at, y=y, name=name, mode="lines", showlegend=len(curves) > 1)
+            figure.add_scatter(x=at, y=y, name=name, mode="lines", showlegend=len(curves) > 1,
+                               line=dict(color=colour) if coloured else None)
         figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel or None)
         self.plot(figure)
 

@@ -6,6 +6,7 @@ import numpy as np
 from toolruns import given, raster
 
 from subpixel.algorithms.events.detection import Detection
+from subpixel.algorithms.events.learning import Features
 from subpixel.engine.declare import validate
 from subpixel.engine.job import Job
 from subpixel.tools.events._events import EventTool
@@ -59,6 +60,7 @@ class Jumps:
     """Takes the largest value of band c over its median for the index of class c."""
 
     patterns = np.array([[[1.0, 2.0, 1.0]], [[1.0, 1.0, 0.0]]])
+    features = Features(np.zeros(BANDS, dtype=int), np.ones(1), None)
 
     def __init__(self, levels):
         self.levels = levels

@@ -172,7 +172,18 @@ def test_negative_values_beside_the_samples_are_refused_too(tmp_path):
     values = cubes()
     values[0, 1, 4, 4] = -0.5
     series = {"IMAGES": images(tmp_path, values), "SAMPLES": samples()}
-    assert "values of a part of the images are negative, the least -0.5" in refused(series, tmp_path)
+    assert "values of some pixels of the images are negative, the least -0.5" in refused(series, tmp_path)
+    assert "values of a part of the images are negative, the least -0.5" in refused(
+        {**series, "UNLABELLED": 0}, tmp_path)
+
+
+def test_further_pixels_are_spread_over_the_images(series, tmp_path):
+    assert find({**series, "UNLABELLED": 0}, EVENT=tmp_path / "event.tif")[0].unlabelled is None
+    X, valid = find(series, EVENT=tmp_path / "event.tif")[0].unlabelled
+    expected = np.where(cubes() == NODATA, 0, cubes()).reshape(T, 3, -1)[:, :, 1:].transpose(1, 2, 0)
+    np.testing.assert_allclose(X, expected, rtol=1e-6)   # all but (0, 0), which is never valid
+    assert valid.shape == (ROWS * COLS - 1, T) and (~valid).sum() == 1
+    assert find({**series, "UNLABELLED": 20}, EVENT=tmp_path / "event.tif")[0].unlabelled[0].shape == (3, 20, T)
 
 
 def test_images_of_one_band_will_do(tmp_path):
@@ -220,6 +231,58 @@ def test_simulation_that_cannot_be_is_a_sentence(tmp_path, values, words):
     with pytest.raises((UserError, ValueError), match=words):
         run_tool("simulateevents", {"ENDMEMBERS": library, "ROWS": 20, "COLUMNS": 25, **values},
                  IMAGES=tmp_path / "images")
+
+
+SMALL = {"DATEFIELD": "eventdate", "LENGTH": 3, "BACKGROUNDS": 2, "LAYERS": 40, "DISCRIMINATIVE": 3, "EPOCHS": 2,
+         "MIXTURES": 50, "BATCH": 30}
+
+
+@pytest.mark.parametrize("tool", ["padnmf", "deepnmfd"])
+@pytest.mark.parametrize("more", [{}, {"FEATURES": "values", "UNCERTAINTY": "0"}])
+def test_networks_find_what_was_planted(series, tmp_path, tool, more):
+    series["SAMPLES"]["features"] += [sample(row, col, 100 + 10 * row + col, event="none", eventdate=None)
+                                      for row in (3, 4, 7) for col in range(COLS)]
+    _, said = run_tool(tool, {**series, **SMALL, **more}, EVENT=tmp_path / "event.tif",
+                       DATEOFEVENT=tmp_path / "date.tif", REPORT=tmp_path / "report.html", MODEL=tmp_path / "model.npz")
+    event, begun = read(tmp_path / "event.tif")[0], read(tmp_path / "date.tif")[0]
+    for number, events in ((1, FIRES), (2, FLOODS)):
+        assert [event[at] for at in events] == [number] * 3
+        assert [begun[at] - 1 for at in events] == list(events.values())
+    assert ((event == 1) | (event == 2)).sum() < 15 and event[0, 0] == 255
+    assert not any("sample pixels are without an event" in line for line in said)
+    assert sum(line.startswith("Epoch ") for line in said) == 2
+    assert any(line.startswith("Learning ") for line in said)
+    settings = json.loads(str(models.load(str(tmp_path / "model.npz"), (tool,))[1]["settings"]))
+    wanted = {"length": 3, "backgrounds": 2, "K": 40, "C": 3, "mixtures": 50, "changes": not more, "groups": 12,
+              "beta": 0.0 if more else None, "threshold": "max", "fidelity": 1e6, "sparsity": 0.0}
+    assert settings == wanted
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for words in ("Learning", "What the events change", "images off on average"):
+        assert words in text
+
+
+def test_layers_that_do_not_learn_need_no_epochs(series, tmp_path):
+    _, said = run_tool("deepnmfd", {**series, **SMALL, "DISCRIMINATIVE": 0}, EVENT=tmp_path / "event.tif")
+    assert not any("Epoch" in line or "lower" in line for line in said)
+    assert any(line.startswith("Only 3 sample pixels are without an event") for line in said)
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"LENGTH": 7}, "to last 7 images .LENGTH., and the series has 6"),
+    ({"DISCRIMINATIVE": 50}, "50 of 40 layers are to learn")])
+def test_settings_that_do_not_fit_are_a_sentence(series, tmp_path, values, words):
+    with pytest.raises(UserError, match=words):
+        run_tool("padnmf", {**series, **SMALL, **values}, EVENT=tmp_path / "event.tif")
+
+
+def test_a_class_that_is_like_the_background_is_named(series, tmp_path):
+    darker = cubes()
+    for (row, col), begin in FIRES.items():
+        darker[begin:, 0, row, col] -= 2
+        darker[begin:begin + 3, :, row, col] /= 2
+    with pytest.raises(UserError, match="The samples of fire do not differ from the background at their dates"):
+        run_tool("deepnmfd", {**series, **SMALL, "FEATURES": "values", "IMAGES": images(tmp_path, darker)},
+                 EVENT=tmp_path / "event.tif")
 
 
 @pytest.fixture(scope="module", params=[("padnmf", PadNMF), ("deepnmfd", DeepNMFD)], ids=["padnmf", "deepnmfd"])

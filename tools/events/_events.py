@@ -26,7 +26,8 @@ class DetectionTool(Tool):
     A tool that detects events with a trained network, block by block. A subclass says where `run` has that from.
 
     The network has `detect(X (m, Q, n) float32, valid (Q, n))`, which gives `event` (Q,), the class from 1 or 0, `date`
-    (Q,), the image from 0 or -1, and `index` (C, Q), relative to the thresholds; and `patterns` (C, features, r).
+    (Q,), the image from 0 or -1, and `index` (C, Q), relative to the thresholds; and `patterns` (C, features, r) of
+    what `features` (`learning.Features`) says.
     """
 
     group = Group.EVENTS
@@ -106,13 +107,10 @@ class DetectionTool(Tool):
             report.curve(range(len(losses)), losses, "Learning", "Epoch", "Loss per series", logarithmic=True)
         report.heading("Events over time")
         report.history(sequence.names, dict(zip(names, summary.begun)), "Pixels in which one begins")
-        report.heading("Courses of the events")
-        courses = model.patterns.mean(axis=1)
-        courses = courses / courses.max(axis=1, keepdims=True).clip(1e-12)
-        report.paragraph("As learned: the mean over what was taken from the bands, relative to its largest value.")
-        report.curves(range(courses.shape[1]), dict(zip(names, courses)), "Images since the event began")
+        add_courses(report, sequence, model, names)
         report.heading("Where they are")
-        report.picture(picture_of(job.path(self.event), names), "Detected events: " + ", ".join(names))
+        report.picture(picture_of(job.path(self.event), names), "Detected events in the colours of the curves: "
+                       + ", ".join(names) + ". Pale grey without one, white where nodata.")
         job.give_report(self.report, report)
 
 
@@ -330,6 +328,30 @@ class Summary:
 def days(sequence):
     """Mean number of days from image to image."""
     return (sequence.dates[-1] - sequence.dates[0]).total_seconds() / 86400 / (sequence.T - 1)
+
+
+def add_courses(report, sequence, model, names):
+    """Plots of the course of each class in a report, and of what it does to the bands where it is largest."""
+    import numpy as np
+    features, patterns = model.features, model.patterns
+    courses = patterns.sum(axis=1)
+    report.heading("Courses of the events")
+    report.paragraph("As learned: the sum of all changes of the bands, relative to its largest value.")
+    report.curves(range(courses.shape[1]), dict(zip(names, courses / courses.max(axis=1, keepdims=True).clip(1e-12))),
+                  "Images since the event began", coloured=True)
+    groups = len(features.scale)
+    if groups == 1:
+        return
+    if features.courses is not None:
+        patterns = patterns[:, :groups] - patterns[:, groups:]
+    height = patterns[np.arange(len(names)), :, courses.argmax(axis=1)] * features.scale
+    grid = sequence.grid
+    x, label = (grid.indexes, "Band") if grid.wavelengths is None else (grid.wavelengths, "Wavelength (nm)")
+    middle = np.bincount(features.groups, x) / np.bincount(features.groups)
+    report.heading("What the events change")
+    report.paragraph("At the height of each event, on average over its samples, less what is usual there at that date."
+                     if features.courses is not None else "At the height of each event, on average over its samples.")
+    report.curves(middle, dict(zip(names, height)), label, "Change (images' units)", coloured=True)
 
 
 def add_samples(report, samples, found):
