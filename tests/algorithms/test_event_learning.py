@@ -157,7 +157,7 @@ def test_events_planted_without_noise_are_found_at_their_dates(kind):
     for k, course in enumerate([(1, 0.75, 0.5, 0.3, 0.15), (1, 1, 1, 0, 0), (0.25, 0.5, 0.75, 1, 0.5)]):
         patterns[k] = rng.uniform(0.2, 1, 20)[:, None] * np.array(course)
     backgrounds = rng.uniform(0.2, 1, (3, 20, T))
-    net = kind(Settings(length=LENGTH, K=2000, C=0, changes=False), Features(np.arange(20), np.ones(20), None),
+    net = kind(Settings(length=LENGTH, K=600, C=0, changes=False), Features(np.arange(20), np.ones(20), None),
                patterns, backgrounds, limits=np.full(3, 0.1))
     date = np.tile(np.arange(T - 2), 3)
     event = np.repeat([1, 2, 3], T - 2)
@@ -213,3 +213,38 @@ def test_samples_that_teach_nothing_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         take_apart(change.get("X", lambda X: X)(F), seen(F), change.get("label", lambda label: label)(made.label[q]),
                    made.date[q], change.get("length", LENGTH), np.random.default_rng(0))
+
+
+def learned(**settings):
+    made, X = scene()
+    q = samples(made)
+    net, found, _ = DeepNMFD.learn(X[:, q], seen(X)[q], made.label[q], made.date[q], np.random.default_rng(0),
+                                   Settings(K=20, C=2, mixtures=60, **settings), epochs=1, batch=50)
+    return net, net.shown(found.X, found.valid)[0], found, X[:, q], seen(X)[q]
+
+
+def test_thresholds_come_from_the_event_free_samples():
+    for rule, limit in (("max", lambda index: index.max(axis=1)),
+                        ("mean", lambda index: np.exp(np.log(index).mean(axis=1)))):
+        net, index, found, X, valid = learned(threshold=rule)
+        assert np.allclose(net.limits, limit(index[:, found.label == 0]))
+        assert np.allclose(net.detect(X, valid).index, index / net.limits[:, None], rtol=1e-3)
+
+
+def test_uncertainty_is_reduced_where_that_is_asked_for():
+    net, index, found, X, valid = learned(beta=1.0)
+    assert np.allclose(net.uncertainty.A[:, 1], index[:, found.label == 2].mean(axis=1))
+    latent = net.uncertainty.latent(index)
+    assert np.allclose(net.limits, latent[:, found.label == 0].max(axis=1))
+    assert np.allclose(net.detect(X, valid).index, latent / net.limits[:, None], rtol=1e-3, atol=1e-6)
+    assert learned()[0].uncertainty is None
+
+
+def test_settings_change_what_is_learned():
+    base = learned()[0]
+    for change in (dict(backgrounds=3), dict(groups=3), dict(sparsity=1.0), dict(fidelity=0.0), dict(length=4)):
+        other = learned(**change)[0]
+        assert other.network.own[0].shape != base.network.own[0].shape or \
+            not np.allclose(other.network.own[0], base.network.own[0])
+    assert learned(changes=False)[0].features.courses is None
+    assert len(learned(groups=3)[0].features.scale) == 3
