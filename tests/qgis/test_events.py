@@ -1,10 +1,12 @@
-"""Samples of events on their way to the engine: brought to the images' CRS, with the fields that the dialog offers."""
+"""Samples of events on their way to the engine, legends of their maps, and the tools for them as a graphical model."""
 
 import fixtures
 import pytest
 from conftest import Feedback
-from osgeo import ogr, osr
-from qgis.core import QgsProcessingContext, QgsRasterLayer, QgsVectorLayer
+from osgeo import gdal, ogr, osr
+from qgis.core import (QgsProcessing, QgsProcessingContext, QgsProcessingModelAlgorithm, QgsProcessingModelParameter,
+                       QgsProcessingParameterFeatureSource, QgsRasterLayer, QgsVectorLayer)
+from test_fusion_model import step
 
 from subpixel.tools.events._events import EventTool
 
@@ -93,3 +95,29 @@ def test_maps_of_events_and_dates_have_legends(qgis, examples, run, tmp_path):
     assert {feature["event"] for feature in samples.getFeatures()} == {"abrupt", "plateau", "gradual", "none"}
     undated = [feature for feature in samples.getFeatures() if feature["event"] == "none"]
     assert all(feature["eventdate"] in (None, "") or feature.attribute("eventdate").isNull() for feature in undated)
+
+
+def test_simulate_learn_apply_as_a_model(qgis, examples, tmp_path):
+    model = QgsProcessingModelAlgorithm("events", "events", "events")
+    model.addModelParameter(QgsProcessingParameterFeatureSource("LIBRARY", "Library", [
+        QgsProcessing.SourceType.TypeVector]), QgsProcessingModelParameter("LIBRARY"))
+    step(model, "simulateevents", ENDMEMBERS="LIBRARY", COUNT=[4], MINANGLE=[1], ROWS=[20], COLUMNS=[24],
+         DATECOUNT=[12], INTERVAL=[30], STRENGTH=[0.8], SAMPLECOUNT=[8], CONTRAST=[0.3],
+         TRUEEVENT=[str(tmp_path / "true.tif")])
+    step(model, "deepnmfd", IMAGES=("simulateevents", "IMAGELAYERS"), SAMPLES=("simulateevents", "SAMPLES"),
+         DATEFIELD=["eventdate"], LAYERS=[60], DISCRIMINATIVE=[2], EPOCHS=[1], MIXTURES=[50],
+         EVENT=[str(tmp_path / "learned.tif")], MODEL=[str(tmp_path / "model.npz")])
+    step(model, "applyevents", "EVENT", IMAGES=("simulateevents", "IMAGELAYERS"), MODEL=("deepnmfd", "MODEL"))
+    model.initAlgorithm()
+    name = model.destinationParameterDefinitions()[0].name()
+    feedback = Feedback()
+    _, ok = model.run({"LIBRARY": examples["library"], name: str(tmp_path / "applied.tif")}, QgsProcessingContext(),
+                      feedback, {}, False)
+    assert ok, feedback.errors
+    true, learned, applied = (gdal.Open(str(tmp_path / f"{file}.tif")).ReadAsArray()
+                              for file in ("true", "learned", "applied"))
+    assert (learned == applied).all()
+    assert ((true > 0) & (applied == true)).sum() > 0.6 * (true > 0).sum()
+    assert ((true == 0) & (applied > 0)).sum() < 0.2 * (true == 0).sum()
+    layer = QgsRasterLayer(str(tmp_path / "applied.tif"), "applied")
+    assert [each.label for each in layer.renderer().classes()] == ["none", "abrupt", "plateau", "gradual"]
