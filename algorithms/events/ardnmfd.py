@@ -7,7 +7,7 @@ import numpy as np
 from ..blind.ardnmf import check_prior, size, slope
 from ..blind.divergence import TINY, exponent
 from .nmfd import (activation_step, check_lengths, check_series, check_start, floored, misfit, pattern_step,
-                   reconstruction)
+                   reconstruction, seen)
 
 DRAWS = 20000     # of the prior, for the mean of the data that it makes with squared values
 TRIAL = 100       # iterations of each of several starts
@@ -87,7 +87,7 @@ def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.
         for "l1"; for "l2", for which there is no closed form, mean = (2 b / pi) sum_j r_j E[sqrt(nu_1 mean(nu))] with
         nu of the inverse-Gamma distribution of scale 1, its expectation from 20,000 draws of `rng` where r_j > 1.
     a : float, optional
-        As in `ardnmf`; by default log(m + Q n), at least 2.5.
+        As in `ardnmf`; by default log(m + Q n), at least 2.5; Q n are the valid dates.
     tau : float
         How far above its bound, as a share of it, a weight counts.
     valid, start
@@ -111,29 +111,35 @@ def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.
 
     Notes
     -----
-    The cost never rises. Columns with zeros alone have the same lambda(j)_r, the solution of (3.3.15) for f(w) = 0 with
-    the pattern's own mu(j): so the bound for columns, for which the thesis knows no value, follows from what was found.
+    The cost never rises. Activations whose pattern would show at no valid date are 0 from the start. Columns with zeros
+    alone have the same lambda(j)_r, the solution of (3.3.15) for f(w) = 0 with the pattern's own mu(j): so the bound
+    for columns, for which the thesis knows no value, follows from what was found.
 
     References
     ----------
     G. Chinellato, Deep Unfolding, PhD thesis, Padova 2026, (3.3.12) to (3.3.21). Departures: the exponents gamma(beta)
     and xi(beta) of NMF, with which the steps minimise majorisers (1 for "l1" and 1 <= beta <= 2, as printed); the
-    newest H in the step of W; phi, see `ardnmf`; the bound for columns; b for "l2".
+    newest H in the step of W; phi, see `ardnmf`; the bound for columns; b for "l2"; c2 counts only those activations
+    whose pattern would show at a valid date, since the data say nothing of others.
     """
     X, valid = check_series(X, beta, valid)
     check_lengths(lengths, X.shape[2])
-    m, activity = len(X), X.shape[1] * X.shape[2]
-    a = max(np.log(m + activity), 2.5) if a is None else a
+    m, dates = len(X), X.shape[1] * X.shape[2] if valid is None else int(valid.sum())
+    a = max(np.log(m + dates), 2.5) if a is None else a
     check_prior(norm, a, b, dispersion, len(lengths))
     mean = float(X.mean(dtype=np.float64) if valid is None else X[:, valid].mean(dtype=np.float64))
     b = scale_of_priors(norm, a, mean, lengths, rng) if b is None else b
-    c1, c2 = (m + a + 1, activity) if norm == "l1" else (m / 2 + a + 1, activity / 2)
+    share = 1.0 if norm == "l1" else 0.5
+    c1 = share * m + a + 1
+    known = None if valid is None else seen(valid, lengths)
+    c2 = share * (np.full(len(lengths), dates) if valid is None else known.sum(axis=(1, 2)))
     if start is None and starts > 1:
         trials = [ardnmfd(X, lengths, rng, norm=norm, beta=beta, a=a, b=b, dispersion=dispersion, valid=valid,
                           iterations=min(TRIAL, iterations), tolerance=tolerance) for _ in range(starts)]
         best = min(trials, key=lambda found: found.costs[-1])
         start = best.W, best.H
     W, H = _start(X, lengths, mean, rng) if start is None else check_start(X, lengths, start)
+    H = H if valid is None else H * known
     power = exponent(beta, squared=norm == "l2")
     edges, bounds = np.cumsum([0, *lengths]), b / (c1 + c2 / np.array(lengths))
 
@@ -145,7 +151,7 @@ def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.
 
     V = floored(reconstruction(W, H))
     A, f = sizes(W, H)
-    found = [weigh(A_j, f_j, c1, c2) for A_j, f_j in zip(A, f)]
+    found = [weigh(A_j, f_j, c1, c2_j) for A_j, f_j, c2_j in zip(A, f, c2)]
     means, costs, converged = [_means(found)], [cost_of(V, found)], False
     while len(costs) <= iterations and not converged:
         H = activation_step(X, W, H, V, beta=beta, valid=valid, power=power, penalty=(
@@ -157,14 +163,15 @@ def ardnmfd(X, lengths, rng, *, norm="l1", beta=1, a=None, b=None, dispersion=1.
         W = [stepped[:, first:last] for first, last in zip(edges, edges[1:])]
         V = floored(reconstruction(W, H))
         A, f = sizes(W, H)
-        found = [weigh(A_j, f_j, c1, c2, weights) for A_j, f_j, (weights, _) in zip(A, f, found)]
+        found = [weigh(A_j, f_j, c1, c2_j, weights) for A_j, f_j, c2_j, (weights, _) in zip(A, f, c2, found)]
         means.append(_means(found))
         costs.append(cost_of(V, found))
         converged = bool(np.abs(means[-1] - means[-2]).max() <= tolerance * (means[-1] - bounds).max())
         if callback is not None and callback(len(costs) - 1, costs[-1]):
             break
     weights = [weights for weights, _ in found]
-    used = [w > (1 + tau) * _column(b, c1, (c2 - f_j / w.mean()) / (len(w) * w.mean())) for w, f_j in zip(weights, f)]
+    used = [w > (1 + tau) * _column(b, c1, (c2_j - f_j / w.mean()) / (len(w) * w.mean()))
+            for w, f_j, c2_j in zip(weights, f, c2)]
     relevant = means[-1] > (1 + tau) * bounds
     return RelevantPatterns(W, H, weights, np.array(means), bounds, relevant,
                             [column & bool(pattern) for column, pattern in zip(used, relevant)], np.array(costs),

@@ -69,6 +69,15 @@ def correlation(W, Z):
     return result
 
 
+def seen(valid, lengths):
+    """Where (J, Q, n) a pattern of so many dates would show at a valid date at least, of `valid` (Q, n)."""
+    result = np.repeat(valid[None], len(lengths), axis=0)
+    for known, length in zip(result, lengths):
+        for lag in range(1, length):
+            known[:, :-lag] |= valid[:, lag:]
+    return result
+
+
 def nmfd(X, lengths, rng, *, beta=1, start=None, starts=1, fixed=(), sparsity=0.0, valid=None, iterations=1000,
          tolerance=1e-5, callback=None):
     """

@@ -7,6 +7,7 @@ import torch
 
 EPS = 1e-16   # epsilon of (3.2.38): no activation is less
 TINY = 1e-30  # a denominator is at least this
+TOGETHER = 256   # series whose loss is found at once
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def train(network, loss, y, S, rng, *, epochs, batch, callback=None):
     Q = y.X.shape[2]
 
     def parts():
-        return np.array_split(np.arange(Q), -(-Q // batch))
+        return np.array_split(np.arange(Q), -(-Q // TOGETHER))
 
     def total():
         with torch.no_grad():

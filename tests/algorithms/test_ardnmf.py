@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from subpixel.algorithms.blind.ardnmf import ardnmf, dispersion_of
 from subpixel.algorithms.blind.divergence import divergence, exponent
-from subpixel.algorithms.events.ardnmfd import ardnmfd, noise_variances, scale_of_priors, weigh
+from subpixel.algorithms.events.ardnmfd import RelevantPatterns, ardnmfd, noise_variances, scale_of_priors, weigh
 from subpixel.algorithms.events.nmfd import reconstruction
 
 both = pytest.mark.parametrize("norm", ["l1", "l2"])
@@ -204,14 +204,37 @@ def test_swimmer_has_its_parts(rng):
     assert ardnmf(Y, 16, rng, a=10).rank == 8
 
 
-def test_the_best_of_several_starts_goes_on(rng):
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_best_of_several_starts_goes_on(masked, rng):
     X = rng.poisson(6 * swimmer()).astype(float).transpose(1, 0, 2)
     settings = dict(a=2e3, tolerance=0)
+    if masked:
+        settings.update(dispersion=3.0, valid=rng.random(X.shape[1:]) > 0.2)
     one_by_one = np.random.default_rng(3)
     ends = [ardnmfd(X, (3,) * 8, one_by_one, iterations=30, **settings).costs[-1] for _ in range(3)]
     assert np.ptp(ends) > 1
     best = ardnmfd(X, (3,) * 8, np.random.default_rng(3), starts=3, iterations=30, **settings)
     assert best.costs[-1] < min(ends) and best.costs[0] <= min(ends) + 1e-6 * abs(min(ends))
+
+
+@both
+def test_series_of_which_nothing_is_known_change_nothing(norm, rng):
+    X, valid = rng.poisson(3.0, (6, 9, 12)).astype(float), rng.random((9, 12)) > 0.3
+    W, H = [rng.random((6, length)) for length in (3, 1)], rng.random((2, 9, 12))
+    more = [np.concatenate([part, np.ones((len(part), 5, 12))], axis=1) for part in (X, H)]
+    one = ardnmfd(X, (3, 1), rng, norm=norm, b=2.0, valid=valid, start=(W, H), iterations=20)
+    two = ardnmfd(more[0], (3, 1), rng, norm=norm, b=2.0, valid=np.vstack([valid, np.zeros((5, 12), bool)]),
+                  start=(W, more[1]), iterations=20)
+    np.testing.assert_allclose(two.means, one.means, rtol=1e-7)
+    np.testing.assert_allclose(two.bounds, one.bounds)
+    np.testing.assert_allclose(two.H[:, :9], one.H, rtol=1e-6, atol=1e-12)
+    assert not two.H[:, 9:].any()
+
+
+def test_a_length_reaches_from_the_first_relevant_column_to_the_last():
+    columns = [np.array([True, False, True, False]), np.zeros(2, bool), np.array([False, True])]
+    nothing = dict.fromkeys(("W", "H", "weights", "means", "bounds", "relevant", "costs", "iterations", "converged"))
+    assert RelevantPatterns(**nothing, columns=columns).lengths.tolist() == [3, 0, 1]
 
 
 def test_it_stops_when_asked_and_says_so(rng):

@@ -144,7 +144,7 @@ class PatternTool(Tool):
 
         import numpy as np
 
-        from ...algorithms.events.nmfd import activations, reconstruction
+        from ...algorithms.events.nmfd import activations, reconstruction, seen
         beta, sparsity = job.value(self.beta), job.value(self.sparsity)
         lengths, figures = [w.shape[1] for w in W], Figures(sequence.T, len(W))
 
@@ -226,16 +226,6 @@ class Figures:
     def rmse(self):
         """Root mean square of the residuals."""
         return float((self._squares / max(self._values, 1)) ** 0.5)
-
-
-def seen(valid, lengths):
-    """Where (J, Q, n) a pattern of so many dates would show at a valid date at least, of `valid` (Q, n)."""
-    import numpy as np
-    result = np.repeat(valid[None], len(lengths), axis=0)
-    for known, length in zip(result, lengths):
-        for lag in range(1, length):
-            known[:, :-lag] |= valid[:, lag:]
-    return result
 
 
 def _series(Y):
