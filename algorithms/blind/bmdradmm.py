@@ -5,7 +5,7 @@ import numpy as np
 from .alternating import MtY, YAt, alternate, misfit, onto_simplex, start
 
 
-def bmdradmm(Y, P, rng, *, initial=None, weight=1e-5, rho=0.1, inner=10, iterations=300, tolerance=1e-4,
+def bmdradmm(Y, P, rng, *, initial=None, weight=1e-4, rho=0.1, inner=10, iterations=300, tolerance=1e-4,
              callback=None):
     """
     Blind unmixing by minimum dispersion, the batch form of OMDR-ADMM::

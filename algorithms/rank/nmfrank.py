@@ -49,8 +49,12 @@ class NMFRank:
 
     @property
     def rank(self):
-        """Median of the four choices, the larger of the two in the middle: noise makes an elbow come early."""
-        return sorted(self.choices.values())[2]
+        """
+        Median of the choices below the largest rank tried, the larger of two in the middle: noise makes an elbow come
+        early. The largest rank where all choices are that.
+        """
+        found = sorted(rank for name, rank in self.choices.items() if name not in self.reached)
+        return found[len(found) // 2] if found else int(self.ranks[-1])
 
     @property
     def reached(self):

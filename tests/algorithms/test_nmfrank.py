@@ -64,7 +64,13 @@ def test_cophenetic_correlation_is_scipys_and_one_where_restarts_agree():
 
 def test_the_recommended_rank_is_the_upper_median():
     choices = {"elbow": 2, "cophenetic": 9, "crossvalidation": 4, "mdl": 5}
-    assert NMFRank(*[None] * 6, choices).rank == 5
+    assert NMFRank(np.arange(1, 11), *[None] * 5, choices).rank == 5
+
+
+def test_a_choice_that_is_the_largest_rank_tried_has_no_say():
+    ranks, choices = np.arange(1, 11), {"elbow": 3, "cophenetic": 5, "crossvalidation": 10, "mdl": 10}
+    assert NMFRank(ranks, *[None] * 5, choices).rank == 5
+    assert NMFRank(ranks, *[None] * 5, dict.fromkeys(choices, 10)).rank == 10
 
 
 def test_pixels_belong_to_the_endmember_with_the_largest_part():

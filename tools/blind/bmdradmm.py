@@ -19,9 +19,10 @@ class MinimumDispersion(_blind.BlindTool):
     citation = ("Nus, Miron and Brie, An ADMM-based algorithm with minimum dispersion constraint for on-line unmixing "
                 "of hyperspectral images, Chemometrics and Intelligent Laboratory Systems 204, 2020")
 
-    weight = Real("WEIGHT", "Weight of the dispersion (mu)", default=1e-5, minimum=0.0, maximum=1e6, advanced=True,
+    weight = Real("WEIGHT", "Weight of the dispersion (mu)", default=1e-4, minimum=0.0, maximum=1e6, advanced=True,
                   help="How much the dispersion counts at the start, relative to the energy of the scene: 0 or more. "
-                       "About the share of the noise in it; a larger one draws the spectra together. Default 0.00001.")
+                       "A larger one draws the spectra together: about the share of noise in the energy, up to 0.001 "
+                       "where spectra vary much or pure pixels are outliers. Default 0.0001.")
     rho = Real("RHO", "Penalty of the splitting (rho)", default=0.1, minimum=1e-6, maximum=1000.0, advanced=True,
                help="How strictly the split variables are held together: how fast it settles, not where. 0.000001 to "
                     "1000. Default 0.1.")

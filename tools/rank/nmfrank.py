@@ -7,7 +7,7 @@ from .. import _shared
 from ..blind._factors import FactorTool, clipped
 from .spice import MAXPIXELS, sample
 
-METHODS = {"consensus": "Consensus: the median of the four", "elbow": "Elbow of the reconstruction error",
+METHODS = {"consensus": "Consensus: the median of them", "elbow": "Elbow of the reconstruction error",
            "cophenetic": "Cophenetic correlation over restarts", "crossvalidation": "Cross-validation",
            "mdl": "Minimum description length"}
 
@@ -18,8 +18,8 @@ class RankByFactorization(Tool):
     For each number a sample of the pixels is factorized, from several random starts. The elbow is where the
     reconstruction error stops falling; the cophenetic correlation tells up to which number the starts agree on which
     material leads where; cross-validation predicts values that were held out; the description length weighs the fit
-    against the size of the factors. The report shows all four curves. The recommended number is their median, the
-    larger of the two in the middle.
+    against the size of the factors. The report shows all four curves. The recommended number is the median of those
+    below the largest number tried, the larger of the two in the middle.
 
     On simulated mixtures cross-validation and the description length were nearly always right, the elbow came early in
     noise, and the correlation was off by one or two. On real scenes, where spectra vary and noise is no simple one,
