@@ -116,8 +116,8 @@ class EventSamples:
         Series to train on, of which what is event is known: events of the samples moved to other pixels and dates.
 
         What a sample differs from its own background is added to another series at a date drawn evenly from those that
-        leave half of the event in it. A third of the series stays without. With `losses` among the features, what
-        one feature gains its counterpart loses.
+        leave half of the event in it. A third of the series stays without. With `changes`, features are gains and
+        losses, and what one gains its counterpart loses.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class EventSamples:
         n, C, length = series.shape[2], len(self.patterns), self.patterns.shape[2]
         kinds, host = self.label[self.label > 0], rng.integers(0, series.shape[1], count)
         X, S, valid = series[:, host].astype(np.float64), np.zeros((len(series), count, n)), seen[host]
-        guests = np.stack([rng.choice(np.flatnonzero(kinds == k)) for k in rng.integers(1, C + 1, count)])
+        guests = np.array([rng.choice(np.flatnonzero(kinds == k)) for k in rng.integers(1, C + 1, count)], dtype=int)
         date = rng.integers(0, n - -(-length // 2) + 1, count)
         planted = np.arange(count) >= count // 3
         half = len(series) // 2

@@ -137,6 +137,15 @@ def test_mixtures_move_events_to_other_series_and_dates():
     assert np.array_equal(mixed, again[0])
 
 
+def test_no_mixtures_leave_the_samples():
+    made, X = scene()
+    q = samples(made)
+    settings = Settings(length=LENGTH, K=4, C=1, mixtures=0)
+    net, _, losses = DeepNMFD.learn(X[:, q], seen(X)[q], made.label[q], made.date[q], np.random.default_rng(0),
+                                    settings, epochs=1)
+    assert len(losses) == 2 and np.isfinite(losses).all() and (net.limits > 0).all()
+
+
 def test_gains_and_losses_of_mixtures_cancel():
     made, X = scene()
     q = samples(made)
