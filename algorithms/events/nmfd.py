@@ -293,10 +293,12 @@ def check_series(X, beta, valid=None, empty=False):
     """
     Data in float32 or float64 with 0 where not valid, and the mask (Q, n), None where all dates are valid.
 
+    Float64 for beta < 0, where V^(beta-2) can pass float32's range.
+
     Raises ValueError where they are no series, cannot be factorised, or do not fit; `empty` allows data of zeros alone.
     """
     X = np.asarray(X)
-    X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
+    X = X if X.dtype == np.float32 and beta >= 0 else X.astype(np.float64, copy=False)
     if X.ndim != 3:
         raise ValueError(f"The data have the shape {X.shape}; they need features, series and dates.")
     if valid is not None:

@@ -112,6 +112,15 @@ def test_events_without_noise_are_found_at_their_dates(rng):
         assert np.array_equal(found.H[k].argmax(axis=1)[at_end[j]], H[j].argmax(axis=1)[at_end[j]])
 
 
+def test_single_precision_bears_what_no_pattern_reaches(rng):
+    X, valid = rng.random((M_FEATURES, Q, N)).astype(np.float32) + 1, np.ones((Q, N), bool)
+    valid[:, :5] = False                      # the reconstruction is 0 there
+    W = [rng.random((M_FEATURES, 3)) + 0.1]
+    found = nmfd(X, (3,), rng, beta=-1, valid=valid, start=(W, rng.random((1, Q, N)) + 0.1), iterations=50)
+    assert np.isfinite(found.costs).all() and found.costs[-1] < found.costs[0]
+    assert np.isfinite(found.W[0]).all() and np.isfinite(found.H).all()
+
+
 def test_a_step_of_a_pattern_that_is_paid_for_has_the_exponent_of_its_majoriser(rng):
     X, w, h = rng.random((M_FEATURES, 1, N)) + 0.1, rng.random((M_FEATURES, 1)), rng.random((1, N)) + 0.1
     w /= np.linalg.norm(w)
