@@ -122,7 +122,8 @@ def nmfrank(Y, rng, *, most=10, restarts=5, callback=None):
                          f"{min(L, N)}.")
     if restarts < 2:
         raise ValueError(f"There is {restarts} restart per rank; their agreement needs at least 2.")
-    Y = np.asarray(Y, np.float64)
+    unit = float(Y.max())   # steps have floors, so that data of any units are brought to one
+    Y = np.asarray(Y, np.float64) / unit
     shown = np.sort(rng.choice(N, min(N, CLUSTERED), replace=False))
     masks = [rng.random((L, N)) < HELD for _ in range(FOLDS)]
     rmse, correlation, errors = np.empty(most), np.full(most, np.nan), np.empty((most, FOLDS))
@@ -138,10 +139,10 @@ def nmfrank(Y, rng, *, most=10, restarts=5, callback=None):
             callback(k, most)
     errors /= max(errors[0].mean(), TINY)
     held_out, spread = errors.mean(axis=1), errors.std(axis=1, ddof=1) / np.sqrt(FOLDS)
-    description = lengths(rmse, L, N, PRECISION * Y.max())
-    choices = {"elbow": elbow(np.maximum(rmse, PRECISION * Y.max())), "cophenetic": last_stable(correlation),
+    description = lengths(rmse, L, N, PRECISION) + L * N * np.log(unit)
+    choices = {"elbow": elbow(np.maximum(rmse, PRECISION)), "cophenetic": last_stable(correlation),
                "crossvalidation": least_within(held_out, spread), "mdl": int(description.argmin()) + 1}
-    return NMFRank(np.arange(1, most + 1), rmse, correlation, held_out, spread, description, choices)
+    return NMFRank(np.arange(1, most + 1), unit * rmse, correlation, held_out, spread, description, choices)
 
 
 def elbow(errors):

@@ -32,6 +32,15 @@ def test_same_seed_same_curves():
     assert np.array_equal(one.rmse, two.rmse) and np.array_equal(one.held_out, two.held_out)
 
 
+def test_units_do_not_matter():
+    Y = scene(3, 30, N=100)
+    one, two = (nmfrank(unit * Y, np.random.default_rng(5), most=4, restarts=2) for unit in (1, 1e-13))
+    assert two.choices == one.choices
+    np.testing.assert_allclose(two.rmse, 1e-13 * one.rmse, rtol=1e-4)
+    np.testing.assert_allclose(two.held_out, one.held_out, rtol=1e-4)
+    np.testing.assert_allclose(np.diff(two.description), np.diff(one.description), rtol=1e-4)
+
+
 def test_elbow_is_the_corner_of_a_bent_line():
     assert elbow(np.exp(-np.array([0, 3, 6, 9, 9.1, 9.2, 9.3]))) == 4
 
