@@ -1,5 +1,7 @@
 """LISTA: untrained it is ISTA, trained it is nearer to the exact solution on mixtures that it has not seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sparse_scenes import BERLIN, berlin, library
@@ -9,6 +11,7 @@ torch = pytest.importorskip("torch")
 from subpixel.algorithms.abundances.ista import ista
 from subpixel.algorithms.abundances.lista import Lista, mixtures, targets, train, untrained
 from subpixel.algorithms.abundances.sparse import unit
+from subpixel.algorithms.abundances.sunsal import sunsal
 
 M = library(P=12)
 WEIGHT = 1e-2 * unit(M)
@@ -93,12 +96,25 @@ def test_same_seed_same_network(trained, unseen):
     assert np.array_equal(again, trained(Y)) and not np.array_equal(other, again)
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_state_gives_the_model_back(tied, unseen):
-    model = train(M, WEIGHT, rng(), layers=3, pixels=200, epochs=2, tied=tied)
+@pytest.mark.parametrize("options", [dict(tied=True), dict(tied=False), dict(positive=False)])
+def test_a_state_gives_the_model_back(options, unseen):
+    model = train(M, WEIGHT, rng(), layers=3, pixels=200, epochs=2, **options)
     again = Lista.from_state(model.state())
     Y = unseen[True][0]
     assert np.array_equal(again(Y), model(Y)) and again.losses == model.losses and again.weight == WEIGHT
+
+
+def test_mixtures_whose_targets_are_not_exact_are_left_out(monkeypatch):
+    def rough(*args, **options):
+        fit = sunsal(*args, **options)
+        A, settled = fit.A.copy(), fit.settled.copy()
+        A[0, 1] += 0.1
+        settled[2] = False
+        return replace(fit, A=A, settled=settled)
+    monkeypatch.setattr("subpixel.algorithms.abundances.lista.sunsal", rough)
+    Y = mixtures(M, 6, rng())[0]
+    kept, X = targets(M, WEIGHT, True, Y)
+    assert np.array_equal(kept, Y[:, [0, 3, 4, 5]]) and X.shape == (12, 4)
 
 
 def test_mixtures_are_sparse_and_sum_to_one():
@@ -112,8 +128,9 @@ def test_mixtures_are_sparse_and_sum_to_one():
 def test_pixels_that_are_not_finite_come_out_as_such(trained):
     Y = mixtures(M, 5, rng())[0]
     Y[2, 1] = np.inf
-    found = trained.unmix(Y)
-    assert np.isnan(found.A[:, 1]).all() and np.isnan(found.A).sum() == 12
+    for model in (trained, untrained(M, WEIGHT, 1)):
+        found = model.unmix(Y)
+        assert np.isnan(found.A[:, 1]).all() and np.isnan(found.A).sum() == 12
 
 
 @pytest.mark.parametrize("change, words", [(dict(pixels=10), "at least 20"), (dict(layers=0), "at least one layer"),
@@ -121,6 +138,13 @@ def test_pixels_that_are_not_finite_come_out_as_such(trained):
 def test_bad_arguments(change, words):
     with pytest.raises(ValueError, match=words):
         train(**dict(M=M, weight=WEIGHT, rng=rng()) | change)
+
+
+@pytest.mark.parametrize("change", [dict(batch=32), dict(rate=1e-3), dict(noise=0.05), dict(epochs=2)])
+def test_settings_of_learning_count(change):
+    one, two = (train(M, WEIGHT, rng(), **dict(layers=2, pixels=200, epochs=3, batch=64) | options).losses[-1]
+                for options in ({}, change))
+    assert one != two
 
 
 def test_a_callback_stops():

@@ -125,10 +125,6 @@ def test_every_class_has_pixels_however_few():
         assert (np.bincount(found.label, minlength=4)[1:] > 0).all() and (found.label > 0).sum() == count
 
 
-def test_all_pixels_may_have_an_event():
-    assert (series(share=1.0).label > 0).all()
-
-
 def test_free_pixels_are_counted_in_row_major_order():
     free = np.random.default_rng(0).random((6, 7)) < 0.3
     free[2] = free[0] = False

@@ -181,6 +181,15 @@ def test_masked_pixels_take_no_part():
     assert np.abs(maps[:, :, :8].reshape(8, -1) - left.A).max() < 1e-4
 
 
+def test_total_variation_says_how_it_ended():
+    pixels, seen = mixtures(FEW)[0], []
+    found = sunsaltv(pixels, FEW, SHAPE, WEIGHT, WEIGHT, tolerance=0, callback=lambda *looks: seen.append(looks))
+    assert found.iterations == 1000 and not found.converged and not found.settled.any()
+    assert [look[0] for look in seen] == list(range(10, 1001, 10)) and [look[1] for look in seen] == list(found.costs)
+    np.testing.assert_allclose(found.rmse, np.sqrt(np.square(pixels - FEW @ found.A).mean(axis=0)), rtol=1e-6)
+    assert sunsaltv(pixels, FEW, SHAPE, WEIGHT, WEIGHT, callback=lambda iteration, _: iteration == 20).iterations == 20
+
+
 def test_total_variation_helps_against_noise():
     rng, patches = np.random.default_rng(3), np.kron(np.eye(8)[:, :8].reshape(8, 2, 4), np.ones((5, 5)))
     truth = patches.reshape(8, -1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subpixel.algorithms.blind.divergence import divergence
-from subpixel.algorithms.separation.wienerfilter import activations, background, filters, wienerfilter
+from subpixel.algorithms.separation.wienerfilter import Step, activations, background, filters, wienerfilter
 
 L, N = 60, 200
 BETAS = (-1, 0, 0.5, 1, 1.5, 2, 3)
@@ -67,6 +67,29 @@ def test_the_cost_never_rises_and_is_the_one_that_is_told(beta, sparsity):
     scale = signatures().max()
     cost = divergence(X / scale, signatures() @ found.H / scale, beta) + sparsity * found.H.sum()
     assert found.cost == costs[-1] == pytest.approx(cost, rel=1e-9)
+
+
+@every_beta
+def test_a_step_from_anywhere_lowers_each_pixels_cost(beta):
+    X, _ = mixtures(0.02)
+    H = 10 ** np.random.default_rng(0).uniform(-2, 2, (5, N))
+    step = Step(signatures(), beta, 0.1)
+    after = step(X, H)
+    falls = [step.cost(X[:, [n]], H[:, [n]]) - step.cost(X[:, [n]], after[:, [n]]) for n in range(N)]
+    assert min(falls) >= 0
+
+
+def test_dark_pixels_settle_as_bright_ones_do():
+    X, _ = mixtures(0.01)
+    bright, dark = activations(X, signatures()), activations(1e-5 * X, signatures())
+    np.testing.assert_allclose(dark.H, 1e-5 * bright.H, rtol=1e-6, atol=1e-15)
+    assert np.array_equal(dark.settled, bright.settled) and dark.iterations == bright.iterations
+
+
+def test_single_precision_bears_negative_beta():
+    X = 1e-9 * mixtures(0.01)[0]
+    fine, single = (activations(X.astype(dtype), signatures(), beta=-3).H for dtype in (np.float64, np.float32))
+    np.testing.assert_allclose(single, fine, rtol=1e-3, atol=1e-12)
 
 
 @every_beta
