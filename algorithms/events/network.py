@@ -44,8 +44,8 @@ class Settings:
 
     length: int = 5
     backgrounds: int = 6
-    K: int = 100
-    C: int = 10
+    K: int = 50
+    C: int = 3
     sparsity: float = 0.0
     fidelity: float = 1e6
     groups: int = 12

@@ -18,6 +18,7 @@ NODATA = 255             # of the classes, of which 0 stands for no event
 TRANSPARENT = "#00ffffff"
 SAME_STEP = 0.25         # by which the days from image to image may differ from the model's before that is said
 NONE = "none"
+DECADES = 100            # of losses, below which powers of ten would be too few marks on an axis
 FEW = 10                 # samples without an event, fewer than which make poor thresholds
 
 
@@ -104,7 +105,8 @@ class DetectionTool(Tool):
         if samples is not None:
             add_samples(report, samples, model.detect(samples.X, samples.valid))
         if len(losses) > 1:
-            report.curve(range(len(losses)), losses, "Learning", "Epoch", "Loss per series", logarithmic=True)
+            report.curve(range(len(losses)), losses, "Learning", "Epoch", "Loss per series",
+                         logarithmic=max(losses) > DECADES * min(losses))
         report.heading("Events over time")
         report.history(sequence.names, dict(zip(names, summary.begun)), "Pixels in which one begins")
         add_courses(report, sequence, model, names)
@@ -142,14 +144,14 @@ class EventTool(DetectionTool):
                           "many courses over all dates the backgrounds are mixtures, 1 to 1000, at most as many as "
                           "pixels that they are learned from. About the number of materials, more where they follow "
                           "different seasons; too many take up events. Default 6.")
-    layers = Integer("LAYERS", "Layers", default=100, minimum=1, maximum=100000, help="Steps of the network, 1 to "
-                     "100000, to which its time is proportional. Default 100; the thesis has 1000.")
-    discriminative = Integer("DISCRIMINATIVE", "Layers that learn", default=10, minimum=0, maximum=10000,
+    layers = Integer("LAYERS", "Layers", default=50, minimum=1, maximum=100000, help="Steps of the network, 1 to "
+                     "100000, to which its time is proportional. Default 50; the thesis has 1000.")
+    discriminative = Integer("DISCRIMINATIVE", "Layers that learn", default=3, minimum=0, maximum=10000,
                              help="How many of the layers, the last ones, have dictionaries of their own, which are "
-                             "learned: 0 to the number of layers; 0 learns nothing but the courses. Default 10; the "
+                             "learned: 0 to the number of layers; 0 learns nothing but the courses. Default 3; the "
                              "thesis has 20 or 40 of 1000.")
-    epochs = Integer("EPOCHS", "Epochs", default=20, minimum=0, maximum=100000, help="How often learning goes through "
-                     "all series, 0 to 100000. The best epoch's dictionaries are kept. Default 20; the thesis has 3.")
+    epochs = Integer("EPOCHS", "Epochs", default=10, minimum=0, maximum=100000, help="How often learning goes through "
+                     "all series, 0 to 100000. The best epoch's dictionaries are kept. Default 10; the thesis has 3.")
     threshold = Choice("THRESHOLD", "Threshold of detection", default="max", options={
         "max": "Largest index without an event", "mean": "Geometric mean of those without an event"},
         help="An event is detected where its index is above the largest one of the samples without an event, or above "
