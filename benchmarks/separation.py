@@ -67,7 +67,7 @@ def main():
     means = {key: np.mean(runs, axis=0) for key, runs in found.items()}
     base = means["Wiener filter", None, None]
     rows = [{"method": method, "layers": K, "learning": C, "error of the wanted part": float(mean[0]),
-             "training (s)": float(mean[1]), "pixels / s": round(float(mean[2])),
+             "training (s)": float(mean[1]) if C else None, "pixels / s": round(float(mean[2])),
              "speed / Wiener filter": float(mean[2] / base[2])} for (method, K, C), mean in means.items()]
     record("separation", "Deep-NMF and the Wiener filter on mixtures of the Berlin library", rows,
            f"{SEEDS[0]} to {SEEDS[-1]}",
