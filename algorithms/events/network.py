@@ -112,7 +112,7 @@ class EventNetwork:
 
     @classmethod
     def learn(cls, X, valid, label, date, rng, settings=Settings(), *, unlabelled=None, epochs=20,
-              batch=500, callback=None):
+              batch=2000, callback=None):
         """
         Learn from samples, see `learning.take_apart`, and train, see `unfolding.multiplicative.train`.
 

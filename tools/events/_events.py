@@ -171,9 +171,10 @@ class EventTool(DetectionTool):
     mixtures = Integer("MIXTURES", "Mixtures to learn from", default=1000, minimum=0, maximum=1000000, advanced=True,
                        help="Beside the samples the network learns from so many series, 0 to 1000000, in which events "
                        "of the samples are moved to other pixels and dates. Default 1000.")
-    batch = Integer("BATCH", "Size of a mini-batch", default=500, minimum=1, maximum=1000000, advanced=True,
+    batch = Integer("BATCH", "Size of a mini-batch", default=2000, minimum=1, maximum=1000000, advanced=True,
                     help="After how many series the dictionaries are changed, 1 to 1000000: the more, the more "
-                    "steadily the loss falls. Default 500; the thesis has about 30.")
+                    "steadily the loss falls, most of all where it is all series. Default 2000, all that the defaults "
+                    "make of up to 1000 samples; the thesis has about 30.")
     sparsity = Real("SPARSITY", "Sparsity (alpha_H)", default=0.0, minimum=0.0, maximum=1e6, advanced=True, help="How "
                     "much activations cost, relative to bands of which nearly the largest value is 1: 0 or more, where "
                     "larger values leave fewer of them. Default 0, as in the thesis, which also has 0.05.")
