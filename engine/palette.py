@@ -18,7 +18,7 @@ COLOURS = CHOSEN + tuple(_further(number) for number in range(48))
 
 # the first that fits counts: what is said more exactly stands before
 MATERIALS = (
-    ("#d9d9d9", "mixed"),
+    ("#d9d9d9", "mixed|none"),
     ("#d9c36a", "npv|straw|litter|hay|dry grass|dry vegetation"),
     ("#8cc63f", "grass|lawn|pasture|meadow|low vegetation|gras|wiese"),
     ("#c9a227", "corn|maize|wheat|soybean|crop|cereal|mais|weizen"),

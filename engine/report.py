@@ -29,6 +29,7 @@ figcaption { color: #555; font-size: .9em; }
 WIDTH = 800    # pixels, about, that maps side by side have on the page
 PIXELS = 200   # of a map's longer side in a plot
 FEW = 6   # lines whose legend fits into one row above the plot
+MARKS = 13   # on an axis of whole numbers, at most
 
 
 class Report:
@@ -142,6 +143,7 @@ class Report:
         figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel, yaxis_type="log" if logarithmic else "linear")
         if logarithmic:
             figure.update_yaxes(dtick=1, exponentformat="power")
+        _mark_whole(figure, x)
         self.heading(caption)
         self.plot(figure)
 
@@ -157,6 +159,7 @@ class Report:
             figure.add_scatter(x=at, y=y, name=name, mode="lines", showlegend=len(curves) > 1,
                                line=dict(color=colour) if coloured else None)
         figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel or None)
+        _mark_whole(figure, x)
         self.plot(figure)
 
     def history(self, dates, values, ylabel, spread=None):
@@ -197,6 +200,12 @@ class Report:
                 f"<style>{STYLE}</style></head><body><h1>{html.escape(self.title)}</h1>"
                 f'<p class="by">{html.escape(self.about)}</p>' + "\n".join(self._parts) +
                 f'<h2>How this was made</h2><table class="run">{facts}</table></body></html>')
+
+
+def _mark_whole(figure, x):
+    """Where `x` is a short range of whole numbers, no marks between them."""
+    if isinstance(x, range) and len(x) <= MARKS:
+        figure.update_xaxes(dtick=x.step)
 
 
 def broken(x, y):

@@ -22,7 +22,7 @@ def begin_with(default):
 class FactorTool(_blind.BlindTool):
     """A nonnegative factorisation, its abundances scaled to fractions."""
 
-    clip = Flag("CLIP", "Clip values below zero", default=False, help="Set negative values, as dark pixels have after "
+    clip = Flag("CLIP", "Clip negative values", default=False, help="Set negative values, as dark pixels have after "
                 "atmospheric correction, to zero, and say how many there were. Where the method does not bear zeros "
                 "(beta of 0 or less), values below 0.0001 of the largest are set to that. Default no: such values end "
                 "the run.")
@@ -31,6 +31,7 @@ class FactorTool(_blind.BlindTool):
                          "the pixel holds, 0 or more. Nothing makes the bands sum to one, and their scale against the "
                          "spectra's is free: each endmember has the factor with which the sums come nearest to one "
                          "over the scene. What is left from one is shade, brightness or misfit. Nodata is -9999.")
+    report = _shared.REPORT   # after them
 
     def _initial(self, job, scene, spectra, P):
         from ...engine.sentences import UserError
@@ -66,7 +67,7 @@ def clipped(job, Y, wanted, positive=False):
         return Y
     if not wanted:
         raise UserError("{count} of {all} values are below zero{or_zero}, the least {least}, which this factorization "
-                        "does not bear. Choose Clip values below zero, leave the bands out, or correct the image.",
+                        "does not bear. Tick Clip negative values (CLIP), leave the bands out, or correct the image.",
                         count=few, all=Y.size, or_zero=" or zero" if positive else "", least=f"{float(Y.min()):.6g}")
     job.warn("{count} of {all} values below {floor} were set to it; the least was {least}.",
              count=int(np.count_nonzero(Y < floor)), all=Y.size, floor=f"{floor:.6g}", least=f"{float(Y.min()):.6g}")

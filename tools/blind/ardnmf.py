@@ -68,7 +68,7 @@ class RelevanceDetermination(_blind.BlindTool):
     iterations, tolerance = _blind.iterations(3000), _blind.tolerance(1e-5)
     tolerance = replace(tolerance, help="The run ends when no relevance weight changes by more than this share of "
                         "itself, 0 to 1; 0 goes through all iterations. Default 1e-05.")
-    abundances, rank = _factors.FactorTool.abundances, _shared.RANK
+    abundances, rank, report = _factors.FactorTool.abundances, _shared.RANK, _shared.REPORT
 
     def solve(self, job, Y, P, rng, grid, *, initial, **common):
         import numpy as np

@@ -78,7 +78,7 @@ class SeparationTool(Tool):
                        advanced=True, help="The background's spectra are at first pixels that the wanted ones explain "
                        "worst, and then improved so often, 0 to 100000: more follows the scene more closely, against "
                        "noise, but also takes more of the wanted materials. Default 10.")
-    clip = Flag("CLIP", "Set negative values to 0", default=False, help="The method needs values of at least 0: those "
+    clip = Flag("CLIP", "Clip negative values", default=False, help="The method needs values of at least 0: those "
                 "below (dark pixels after atmospheric correction) become 0, in the scene and the spectra. Otherwise "
                 "they end the run, which says how many there are. Default no.")
     bands = _shared.BANDS
@@ -141,8 +141,8 @@ class SeparationTool(Tool):
             _shared.nothing_valid(scene)
         if negative and not job.value(self.clip):
             raise UserError("{count} of {total} values are negative, the least {least}, and this method needs values "
-                            "of at least 0. Set them to 0 (CLIP), or use data that are not negative.", count=negative,
-                            total=total, least=f"{least:.6g}")
+                            "of at least 0. Tick Clip negative values (CLIP), or use data that are not negative.",
+                            count=negative, total=total, least=f"{least:.6g}")
         if negative:
             job.say("{count} of {total} values are negative, the least {least}: they are set to 0.", count=negative,
                     total=total, least=f"{least:.6g}")
