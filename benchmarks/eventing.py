@@ -59,7 +59,7 @@ class Scene:
         self.tested = X[:, tested], valid[tested], series.label[tested], series.date[tested]
 
 
-def network(kind, scene, settings, seed, *, unlabelled=True, dates=True, epochs=EPOCHS, batch=500):
+def network(kind, scene, settings, seed, *, unlabelled=True, dates=True, epochs=EPOCHS, batch=2000):
     """A network learned from a scene's samples, and the seconds that it took."""
     X, valid, label, date = scene.samples
     start = time.perf_counter()
