@@ -17,14 +17,26 @@ def dictionaries(P=3, R=4):
     return M[:, :P], M[:, P:]
 
 
-def test_without_discriminative_layers_it_is_nmf_with_a_fixed_dictionary(rng):
+@pytest.mark.parametrize("sparsity", [0.0, 0.5])
+def test_without_discriminative_layers_it_is_nmf_with_a_fixed_dictionary(sparsity, rng):
     WS, WN = dictionaries()
     X, _ = mixtures(WS, WN, rng, 50)
     W, H = np.concatenate([WS, WN], axis=1), np.ones((7, 50))
     for _ in range(30):
-        H *= W.T @ (X / (W @ H)) / W.sum(axis=0)[:, None]
-    assert np.allclose(DeepNMF(WS, WN, 30, 0).abundances(X), H, rtol=1e-3, atol=1e-5)
-    assert np.allclose(DeepNMF(WS, WN, 30, 6).abundances(X), H, rtol=1e-3, atol=1e-5)   # untrained
+        H *= W.T @ (X / (W @ H)) / (W.sum(axis=0)[:, None] + sparsity * W.max())
+    for C in (0, 6):   # untrained
+        found, filtered = DeepNMF(WS, WN, 30, C, sparsity).separate(X)
+        assert np.allclose(found, H, rtol=1e-3, atol=1e-5)
+        assert np.allclose(filtered, WS @ H[:3] / (W @ H) * X, rtol=1e-3, atol=1e-5)
+
+
+def test_black_pixels_and_bands_without_any_spectrum_pass():
+    WS, WN = dictionaries()
+    X = (WS[:, :1] + WN[:, :1]) * np.array([1.0, 0.0])
+    WS[5], WN[5] = 0, 0
+    H, filtered = DeepNMF(WS, WN, 20, 4).separate(X)
+    assert (H[:, 1] == np.float32(1e-16)).all() and (filtered[:, 1] == 0).all()
+    assert filtered[5, 0] == 0 and (filtered[:5, 0] > 0).all()
 
 
 def test_training_helps_on_mixtures_that_it_has_not_seen(rng):
@@ -38,6 +50,16 @@ def test_training_helps_on_mixtures_that_it_has_not_seen(rng):
     history = network.train(X, S, rng, epochs=12)
     assert min(history) < history[0]
     assert error() < 0.95 * before
+
+
+def test_batches_count_and_a_callback_ends_the_training():
+    WS, WN = dictionaries()
+    X, S = mixtures(WS, WN, np.random.default_rng(0), 100)
+
+    def losses(batch, callback=None):
+        return DeepNMF(WS, WN, 6, 2).train(X, S, np.random.default_rng(1), epochs=3, batch=batch, callback=callback)
+    assert losses(10)[1:] != losses(100)[1:] and len(losses(10)) == 4
+    assert len(losses(10, lambda epoch, loss: epoch == 2)) == 3
 
 
 def test_a_saved_network_gives_the_same_and_blocks_change_nothing(rng, monkeypatch):
@@ -74,6 +96,21 @@ def test_mixtures_are_what_they_say(rng):
     noisy, clean = mixtures(WS, WN, np.random.default_rng(1), 4000, snr=20)[0], \
         mixtures(WS, WN, np.random.default_rng(1), 4000, snr=200)[0]
     assert np.sqrt(np.square(clean).mean() / np.square(noisy - clean).mean()) == pytest.approx(10, rel=0.1)
+
+
+def test_materials_of_mixtures_are_as_many_and_as_often_wanted_as_asked(rng):
+    WS, WN = dictionaries()
+    W = np.concatenate([WS, WN], axis=1)
+
+    def fractions(**options):
+        A = np.linalg.lstsq(W, mixtures(WS, WN, rng, 4000, snr=200, **options)[0], rcond=None)[0]
+        return np.where(A > 1e-3, A, 0)
+    assert (fractions(mixed=1) > 0).sum(axis=0).max() == 1
+    two = fractions(mixed=2)
+    same = 3 * (1 / 6) ** 2 + 4 * (1 / 8) ** 2   # that the second material is the first again
+    assert ((two > 0).sum(axis=0) == 1).mean() == pytest.approx((1 + same) / 2, abs=0.03)
+    assert two.max(axis=0)[(two > 0).sum(axis=0) == 2].mean() == pytest.approx(0.75, abs=0.02)   # of uniform shares
+    assert fractions(wanted=0.8)[:3].sum(axis=0).mean() == pytest.approx(0.8, abs=0.02)
 
 
 def test_negative_spectra_are_refused(rng):

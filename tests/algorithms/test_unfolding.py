@@ -110,19 +110,54 @@ def test_where_nothing_is_valid_nothing_counts(rng):
                           network.inference(first(full, A), Series(y.X)), rtol=1e-12)
 
 
-def test_training_lowers_the_loss_and_keeps_zeros(rng):
+@pytest.mark.parametrize("gaps", [False, True])
+def test_training_lowers_the_loss_and_keeps_zeros(gaps, rng):
     layer = whole()
-    theta, y, S, _ = case(rng, layer)
+    theta, y, S, _ = case(rng, layer, gaps)
     theta[3::17] = 0
     loss = SeparationLoss(layer.dictionary(theta), TARGETS, 10.0)
     network = Unfolded(layer, theta, 12, 4)
     history = train(network, loss, y, S, np.random.default_rng(0), epochs=30, batch=3)
     assert len(history) == 31
     assert min(history) < 0.8 * history[0]
+    untrained = Unfolded(layer, theta, 12, 4).inference(first(y, A), y)
+    assert history[0] == pytest.approx(float(loss(untrained, y, S)), rel=1e-9)
     assert float(loss(network.inference(first(y, A), y), y, S)) == pytest.approx(min(history), rel=1e-6)
     for own in network.own:
         assert (own[3::17] == 0).all() and not torch.equal(own, theta)
     assert torch.equal(network.optimal, theta)
+
+
+def test_training_that_only_raises_the_loss_keeps_the_parameters(rng):
+    layer = whole()
+    theta, y, S, loss = case(rng, layer)
+
+    class Uphill(SeparationLoss):
+        def gradient(self, H, y, S):
+            return super().gradient(H, y, S)[::-1]
+    network = Unfolded(layer, theta, 6, 2)
+    history = train(network, Uphill(loss.D, TARGETS, 0.7), y, S, rng, epochs=3, batch=3)
+    assert len(history) == 4 and min(history) == history[0] < history[1]
+    assert all(torch.equal(own, theta) for own in network.own)
+
+
+def test_batches_and_their_order_count(rng):
+    layer = whole()
+    theta, y, S, loss = case(rng, layer)
+    one, again, other, larger = (
+        train(Unfolded(layer, theta, 4, 2), loss, y, S, np.random.default_rng(seed), epochs=2, batch=batch)[1:]
+        for seed, batch in ((0, 2), (0, 2), (1, 2), (0, 6)))
+    assert one == again and one != other and one != larger
+
+
+def test_gradients_of_many_layers_are_numbers_in_single_precision(rng):
+    layer = whole()
+    theta, y, S, loss = case(rng, layer)
+    theta, y, S, loss = theta.float(), Series(y.X.float()), S.float(), SeparationLoss(loss.D.float(), TARGETS, 0.7)
+    network = Unfolded(layer, theta, 300, 300)
+    states = network.states(first(y, A), y)
+    for plus, minus, _ in network.split_gradients(states, y, *loss.gradient(states[-1], y, S)):
+        assert torch.isfinite(plus).all() and torch.isfinite(minus).all() and plus.max() > 0
 
 
 def test_training_ends_when_told(rng):

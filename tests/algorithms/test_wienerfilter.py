@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from subpixel.algorithms.blind.divergence import divergence
-from subpixel.algorithms.separation.wienerfilter import Step, activations, background, filters, wienerfilter
+from subpixel.algorithms.blind.divergence import divergence, exponent
+from subpixel.algorithms.separation.wienerfilter import (Step, _start, activations, background, filters,
+                                                           wienerfilter)
 
 L, N = 60, 200
 BETAS = (-1, 0, 0.5, 1, 1.5, 2, 3)
@@ -143,6 +144,34 @@ def test_background_lowers_its_cost(beta):
     X, _ = mixtures(0.02)
     costs = background(X, signatures()[:, :2], 3, beta=beta, iterations=40, tolerance=0).costs
     assert len(costs) == 41 and (np.diff(costs) <= 1e-10 * costs[1:]).all() and costs[-1] < 0.99 * costs[0]
+
+
+@every_beta
+def test_a_step_of_the_background_is_one_of_all_weights_then_of_its_own_spectra(beta):
+    X, wanted = mixtures(0.02)[0], signatures()[:, :2]
+    scale = wanted.max()
+    x, W = X / scale, np.column_stack([wanted, background(X, wanted, 3, iterations=0).W]) / scale
+    H = Step(W, beta)(x, _start(x, W))
+    Z = W @ H
+    N = W[:, 2:] * ((x * Z**(beta - 2)) @ H[2:].T / (Z**(beta - 1) @ H[2:].T))**exponent(beta)
+    found = background(X, wanted, 3, beta=beta, iterations=1)
+    np.testing.assert_allclose(found.W, scale * N / N.max(axis=0), rtol=1e-9)
+
+
+def test_the_background_says_how_it_ended():
+    X, wanted = mixtures(0.02)[0], signatures()[:, :2]
+    loose, short = (background(X, wanted, 3, iterations=30, tolerance=tolerance) for tolerance in (0.01, 0))
+    assert loose.converged and loose.iterations < 30 and len(loose.costs) == loose.iterations + 1
+    assert not short.converged and short.iterations == 30
+
+
+def test_more_spectra_than_bands_and_alike_ones_pass():
+    X = mixtures(0.01)[0]
+    W = np.column_stack([signatures(), signatures()[:, :2]])
+    twice, once = (activations(X, spectra, beta=2) for spectra in (W, signatures()))
+    np.testing.assert_allclose(W @ twice.H, signatures() @ once.H, atol=1e-3)
+    few = activations(X[:3], signatures()[:3])
+    assert np.abs(signatures()[:3] @ few.H - X[:3]).mean() < 0.02 * X[:3].mean()
 
 
 def test_background_is_learned_where_pixels_show_it():
