@@ -1,6 +1,7 @@
 """The recordings of a chain of masses that benchmarks detect hits in: they are what they say."""
 
 import importlib
+import json
 
 import numpy as np
 import pytest
@@ -17,6 +18,17 @@ TABLE2_NEARLY = (31, 48, 57, 282, 785, 1170, 1185, 1561, 2155, 2169, 2961, 3417,
 def hits(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module("hits")
+
+
+@pytest.fixture
+def events_hits(hits):
+    return importlib.import_module("events_hits")
+
+
+def recorded(name, **which):
+    """The row of a table whose columns have these values."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    return next(row for row in rows if all(row[key.replace("_", " ")] == value for key, value in which.items()))
 
 
 @pytest.mark.parametrize("number, printed, within", [(1, TABLE1, 0.007), (2, TABLE2, 0.001), (2, TABLE2_NEARLY, 0.1)])
@@ -85,3 +97,43 @@ def test_pairs_hold_two_neighbouring_components(hits):
     assert (made.component[5:] == 0).all() and made.X.shape == (10, 8, 8)
     alone = made.noise.sum()
     assert (made.S[0].sum() / alone) == pytest.approx(2 * 10**2, rel=0.2)   # two hits of 20 dB that hardly overlap
+
+
+@pytest.mark.parametrize("number, hits_from_20", [(1, "72 of 72"), (2, "40 of 40")])
+def test_a_short_network_finds_the_hits_that_the_benchmark_says(events_hits, number, hits_from_20):
+    """A cell of `events_hits_thesis`, and the loss beside it: 60 layers find every hit from -20 dB on."""
+    which = {"data_set": number, "bands": 32, "network": "PAD-NMF, 60 layers, 4 discriminative"}
+    said, rate = recorded("events_hits_thesis", **which), recorded("events_hits", threshold="mean", **which)
+    assert said["hits from -20 dB on"] == hits_from_20
+    data = events_hits.dataset(number, bands=32)
+    network, before, after, kept = events_hits.build(events_hits.NETWORKS[which["network"]], number, data)
+    assert np.diff(network.edges).tolist() == [8] * len(data.targets) + [7]
+    assert after < 0.9 * before and kept == rate["epoch"]
+    assert (before, after) == pytest.approx((rate["loss untrained"], rate["loss"]), rel=0.05)
+    index = events_hits.indices(network, data.X)
+    limits = events_hits.thresholds(index[:, data.mass == 0], "mean")
+    right = events_hits.decided(index, limits) == data.component
+    assert right[data.snr >= -20].all()
+    if number == 2:
+        two = events_hits.pairs(0, bands=32)
+        assert events_hits.both(events_hits.indices(network, two.X[:5]), limits, two.component[:5]).all()
+        assert said["pairs"] == "5 of 5"
+
+
+def test_without_a_dictionary_that_says_which_atom_is_whose_few_hits_are_found(events_hits):
+    """What the benchmark says decides: the same two plain factorisations for all targets, with fewer layers."""
+    data = events_hits.dataset(2, bands=8)
+    found = {}
+    for kind in (events_hits.Unmasked, events_hits.TwoFactorisations):
+        network, *_ = events_hits.build(events_hits.Kind(kind, K=60, C=0), 2, data)
+        index = events_hits.indices(network, data.X)
+        decided = events_hits.decided(index, events_hits.thresholds(index[:, data.mass == 0], "mean"))
+        found[kind] = (decided == data.component)[data.snr >= -20].mean()
+    assert found[events_hits.Unmasked] > 0.9 and found[events_hits.TwoFactorisations] < 0.5
+
+
+def test_pairs_count_when_both_have_the_largest_indices_and_exceed_their_thresholds(events_hits):
+    index = np.array([[3.0, 3, 3, np.nan], [1, 2, 2, np.nan], [2, 1, 0.5, np.nan]])
+    component = np.array([[3, 1], [1, 2], [1, 3], [1, 2]])
+    assert events_hits.both(index, np.array([1.0, 1, 1]), component).tolist() == [True, True, False, False]
+    assert events_hits.both(index, np.array([1.0, 3, 1]), component).tolist() == [True, False, False, False]
