@@ -11,9 +11,9 @@ class DeepDeconvolution(EventTool):
     season. The last layers' dictionaries are learned from the samples, and from series made of them in which events are
     moved to other pixels and dates. An event's index is its strength, and its date that at which it is strongest.
 
-    About ten samples of each class and thirty without an event, from every kind of ground, are a good beginning. Dates
-    of the events help, and are found where they are missing. Each pixel has one event at most, the one whose index is
-    farthest above those without an event.
+    About ten samples of each class and a hundred without an event, from every kind of ground, are a good beginning: the
+    more of the latter, the fewer false alarms. Dates of the events help, and are found where they are missing. Each
+    pixel has one event at most, the one whose index is farthest above those without an event.
 
     It uses a graphics card where there is one."""
 

@@ -12,9 +12,9 @@ class PhysicsAwareNMF(EventTool):
     whenever it begins. Backgrounds keep to their season. The last layers' dictionaries are learned from the samples,
     and from series made of them in which events are moved to other pixels and dates.
 
-    About ten samples of each class and thirty without an event, from every kind of ground, are a good beginning. Dates
-    of the events help, and are found where they are missing. Each pixel has one event at most, the one whose index is
-    farthest above those without an event.
+    About ten samples of each class and a hundred without an event, from every kind of ground, are a good beginning: the
+    more of the latter, the fewer false alarms. Dates of the events help, and are found where they are missing. Each
+    pixel has one event at most, the one whose index is farthest above those without an event.
 
     Deep-NMFD is faster and finds more here; this one asks for the whole course. It uses a graphics card where there is
     one."""
