@@ -87,9 +87,31 @@ def test_abundances_lie_on_the_simplex_and_only_the_seasonal_ones_follow_the_yea
     ratio = A[:, 2] / A[:, 3]
     np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0], ratio.shape))
     first, second = A[:24, 0], A[24:, 0]   # one year like the other, but not the same
-    assert 0 < np.abs(first - second).max() and np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.95
+    assert 1e-3 < np.abs(first - second).max() and np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.95
     image = A[12, 0].reshape(ROWS, COLS)
     assert np.corrcoef(image[:, 1:].ravel(), image[:, :-1].ravel())[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("period", [12.0, 24.0])
+def test_seasons_peak_in_the_middle_of_each_period(period):
+    A = np.stack(list(seasonal_abundances(P, ROWS, COLS, np.random.default_rng(1), 24, period)))[:, 0].mean(axis=1)
+    assert abs(int(A[:int(period)].argmax()) - period / 2) <= 1 and A[:int(period)].min() < 0.5 * A.max()
+
+
+def test_settings_of_the_backgrounds_and_strengths_count(clean):
+    for change in (dict(period=12.0), dict(contrast=0.2)):
+        other = series(snr=None, **change)
+        assert np.array_equal(other.share, clean.share) and not np.allclose(other.Y, clean.Y, atol=0.01)
+    still = series(snr=None, seasonal=0)
+    assert np.ptp(still.Y[:, :, still.label == 0], axis=0).max() == 0
+    even = series(spread=0.0, strength=0.4)
+    assert (even.strength[even.label > 0] == 0.4).all()
+
+
+def test_every_date_is_told():
+    dates = []
+    series(callback=lambda t, _: dates.append(t))
+    assert dates == list(range(T))
 
 
 def test_without_a_season_backgrounds_stay():
@@ -136,12 +158,17 @@ def test_free_pixels_are_counted_in_row_major_order():
 def test_every_pixel_can_have_an_event():
     full = series(share=1.0)
     assert full.label.all() and (full.date >= 0).all() and full.strength.all()
+    for number, course in enumerate(full.courses, 1):   # from the first date to the last that leaves its whole course
+        dates = full.date[full.label == number]
+        assert dates.min() == 0 and dates.max() == T - np.count_nonzero(course)
 
 
 def test_samples_are_so_many_of_each_class(clean):
     pixels = draw_samples(clean, np.random.default_rng(0), 10, 30)
     assert clean.label[pixels].tolist() == [1] * 10 + [2] * 10 + [3] * 10 + [0] * 30
     assert len(set(pixels)) == 60
+    fewest = np.bincount(clean.label)[1:].min()
+    assert len(set(draw_samples(clean, np.random.default_rng(0), fewest, 1400))) == 3 * fewest + 1400
     with pytest.raises(ValueError, match="pixels have the event abrupt, and 5000"):
         draw_samples(clean, np.random.default_rng(0), 5000, 0)
     with pytest.raises(ValueError, match="pixels have no event, and 5000"):
