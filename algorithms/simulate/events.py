@@ -267,7 +267,7 @@ def draw_samples(series, rng, per_class, free):
         pixels = np.flatnonzero(series.label == number)
         if len(pixels) < count:
             what = f"have the event {series.names[number - 1]}" if number else "have no event"
-            raise ValueError(f"{len(pixels)} pixels {what}, and {count} samples are asked for: ask for fewer, or "
-                             "simulate a larger scene.")
+            raise ValueError(f"{len(pixels)} pixels {what}, and {count} samples are asked for: ask for fewer, "
+                             "change the share of event pixels, or simulate a larger scene.")
         drawn.append(rng.choice(pixels, count, replace=False))
     return np.concatenate(drawn)

@@ -43,6 +43,9 @@ def test_features_are_relative_means_of_groups_of_bands():
     assert Features.of(X, seen(X), 12).groups.tolist() == [0, 1, 2, 3, 4]
     valid = seen(X)
     valid[1, 2] = False
+    known = Features.of(X, valid, 2).scale
+    X[:, 1, 2] = 1e6
+    assert np.array_equal(Features.of(X, valid, 2).scale, known) and not np.array_equal(known, features.scale)
     assert (features(X, valid)[:, 1, 2] == 0).all() and (features(X, valid)[:, 0] > 0).all()
 
 
@@ -132,9 +135,20 @@ def test_mixtures_move_events_to_other_series_and_dates():
     for series in mixed[:, :100].transpose(1, 0, 2)[::10]:      # those without an event are series that there are
         assert np.abs(found.free[0] - series[:, None]).max(axis=(0, 2)).min() < 1e-6
     begins = (S.max(axis=0) > 0).argmax(axis=1)[~without]
-    assert len(set(begins.tolist())) > 8
+    assert len(set(begins.tolist())) > 8 and begins.max() == T - 3   # of events of five dates, half is left
     again = found.mixtures(300, np.random.default_rng(1), changes=False)
     assert np.array_equal(mixed, again[0])
+
+
+def test_mixtures_have_the_gaps_of_the_series_that_they_are_made_of():
+    made, X = scene()
+    q = samples(made)
+    valid = np.random.default_rng(2).uniform(size=(len(q), T)) > 0.2
+    F = Features.of(X, seen(X), 12)(X, seen(X))[:, q]
+    found = take_apart(F, valid, made.label[q], made.date[q], LENGTH, np.random.default_rng(0))
+    mixed, S, known = found.mixtures(100, np.random.default_rng(1), changes=False)
+    assert {tuple(row) for row in known} <= {tuple(row) for row in valid[made.label[q] == 0]} and not known.all()
+    assert not mixed[:, ~known].any() and not S[:, ~known].any() and S.any()
 
 
 def test_no_mixtures_leave_the_samples():

@@ -150,6 +150,21 @@ def test_batches_and_their_order_count(rng):
     assert one == again and one != other and one != larger
 
 
+def test_every_series_is_learned_from(rng):
+    layer = whole()
+    theta, y, S, _ = case(rng, layer)
+    loss, learned = SeparationLoss(layer.dictionary(theta), TARGETS, 10.0), []
+    last = np.random.default_rng(0).permutation(Q)[-1]
+    for share in (1.0, 0.8):
+        goal = S.clone()
+        goal[:, :, last] *= share
+        network = Unfolded(layer, theta, 6, 2)
+        history = train(network, loss, y, goal, np.random.default_rng(0), epochs=1, batch=4)   # of 6: 4 and 2
+        assert history[1] < history[0]
+        learned.append(network.own[0])
+    assert not torch.allclose(*learned, rtol=1e-3)
+
+
 def test_gradients_of_many_layers_are_numbers_in_single_precision(rng):
     layer = whole()
     theta, y, S, loss = case(rng, layer)
