@@ -96,6 +96,25 @@ def test_samples_are_taken_apart():
     assert len(valid) == 40 + round(0.6 * len(others)) == series.shape[1]
 
 
+def test_patterns_and_strengths_are_of_the_dates_that_are_seen():
+    X, valid, label = np.ones((2, 12, 10)), np.ones((12, 10), bool), np.repeat([0, 1], 6)
+    course = np.array([[1.0, 2, 3, 0.5], [0, 1, 0, 0]])
+    X[:, 6:, 3:7] += course[:, None]
+    valid[6:9, 4] = False
+    found = take_apart(X, valid, label, np.where(label, 3, -1), 4, np.random.default_rng(0), backgrounds=1)
+    assert np.allclose(found.patterns[0], course * [1, 1, 1, 0], atol=1e-3)   # little is left at the last date: over
+    assert np.allclose(found.strength, 1, atol=1e-3)
+
+
+def test_backgrounds_make_the_mean_of_their_series_and_bridge_dates_that_none_has():
+    rng = np.random.default_rng(0)
+    course = np.array([[1.0, 2, 3, 4, 5, 6, 6, 6], [6, 5, 4, 3, 2, 1, 1, 1]])
+    X, valid = course[:, None] * rng.uniform(0.5, 1.5, (1, 30, 1)), np.ones((30, 8), bool)
+    valid[:, 3] = False
+    V, _ = courses_of(np.where(valid, X, 0), valid, None, 2, 3, rng)
+    assert np.allclose(V.sum(axis=0), X.mean(axis=1), rtol=1e-3)
+
+
 def test_unlabelled_events_are_left_out_of_the_backgrounds():
     made, X = scene()
     features = Features.of(X, seen(X), 12)
