@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toolruns import raster, read, run_tool, spectra
 
+from subpixel.engine import memory
 from subpixel.engine.sentences import UserError
 
 L, ROWS, COLS, SCALE = 30, 24, 20, 10000.0
@@ -164,6 +165,12 @@ def test_a_model_for_other_bands_is_refused(run, tmp_path):
     fewer = raster(tmp_path / "fewer.tif", cube()[:-1], wavelengths=WAVELENGTHS[:-1])
     with pytest.raises(UserError, match="The model is for images of 30 bands, and these have 29"):
         run("deepnmf", {"INPUT": fewer, "TRAINED": str(tmp_path / "m.npz")})
+
+
+def test_more_mixtures_than_memory_holds_are_refused(run, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10**9)
+    with pytest.raises(UserError, match=r"needs 12.5 GB of memory and 1.0 GB are free. Learn from fewer mixtures"):
+        run("deepnmf", FEW | {"MIXTURES": 10**7})
 
 
 def test_a_network_needs_spectra_or_a_model(run):

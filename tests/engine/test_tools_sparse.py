@@ -10,6 +10,7 @@ from subpixel.algorithms.abundances.nnls import nnls
 from subpixel.algorithms.abundances.sparse import unit
 from subpixel.algorithms.abundances.sunsal import sunsal
 from subpixel.algorithms.abundances.sunsaltv import sunsaltv
+from subpixel.engine import memory
 from subpixel.engine.sentences import UserError
 
 L, P, ROWS, COLS = 12, 16, 9, 14
@@ -136,6 +137,12 @@ def test_a_model_for_another_library_or_other_bands_is_refused(model, scene, tmp
     fewer = raster(tmp_path / "fewer.tif", cube()[:-1], wavelengths=X[:-1])
     with pytest.raises(UserError, match="for images of 12 bands, and these have 11"):
         run_tool("lista", values(fewer, TRAINED=str(model)), ABUNDANCES=tmp_path / "a.tif")
+
+
+def test_more_mixtures_than_memory_holds_are_refused(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10**9)
+    with pytest.raises(UserError, match="1.0 GB are free. Learn from fewer mixtures"):
+        run_tool("lista", values(scene, **QUICK | dict(MIXTURES=10**7)), ABUNDANCES=tmp_path / "a.tif")
 
 
 def test_a_network_that_learned_too_little_is_told(scene, tmp_path):

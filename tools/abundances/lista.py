@@ -8,6 +8,7 @@ from ._sparse import SparseTool, Tally, absolute, weight
 from ._unmix import sampled, write
 
 COMPARED = 97   # every so many pixels of a block are also solved exactly
+NUMBERS = 14    # float64 numbers per spectrum and mixture that are held while their targets are found
 FAR = 0.1       # squared distance to the exact solution, as a share of it, from which the user is warned
 
 
@@ -84,8 +85,10 @@ class LearnedThresholding(SparseTool):
 
         from ...algorithms.abundances.lista import train
         from ...algorithms.abundances.sparse import check_library
+        from ...engine.memory import need
         check_library(M, names)
-        epochs = job.value(self.epochs)
+        epochs, (L, P) = job.value(self.epochs), M.shape
+        need(8 * job.value(self.mixtures) * (NUMBERS * P + 3 * L), "Learn from fewer mixtures (MIXTURES).")
 
         def follow(epoch, loss):
             job.progress(epoch, epochs)

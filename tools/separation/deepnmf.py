@@ -128,12 +128,15 @@ class DeepNMF(_separation.SeparationTool):
         import numpy as np
 
         from ...algorithms.separation import deepnmf
+        from ...engine.memory import need
         dictionary, learn = self.read_dictionary(job, scene), job.value(self.background) is None
         job.passes(3 + learn)
         sample = self.survey(job, scene)
         if learn:
             dictionary = self.learn_background(job, dictionary, sample)
         WS, WN = dictionary.W[:, :dictionary.wanted], dictionary.W[:, dictionary.wanted:]
+        L, r = dictionary.W.shape
+        need(job.value(self.mixtures) * 8 * (5 * L + 2 * r), "Learn from fewer mixtures (MIXTURES).")
         network = deepnmf.DeepNMF(WS, WN, job.value(self.layers), job.value(self.own), job.value(self.sparsity))
         rng = np.random.default_rng(job.value(self.seed))
         (X, S), (held, goal) = (deepnmf.mixtures(WS, WN, rng, count, mixed=job.value(self.mixed),
