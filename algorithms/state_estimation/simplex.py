@@ -1,0 +1,76 @@
+"""Fractions as numbers without bounds: an orthonormal softmax basis, in which filters work, and the way back."""
+
+import numpy as np
+from scipy.linalg import helmert
+
+FLOOR = 0.01   # added to all fractions, so that those of zero have a logarithm
+
+
+def to_basis(A, floor=FLOOR):
+    """
+    Coordinates of fractions in the softmax basis, B^T log((a + floor) / (1 + P floor)) with B (P, P-1) orthonormal.
+
+    Parameters
+    ----------
+    A : ndarray (..., P)
+        Fractions; negative ones count as 0, and their sum need not be 1. NaN stays NaN, and where none is above 0 the
+        answer is NaN.
+    floor : float
+        Above 0.
+
+    Returns
+    -------
+    ndarray (..., P - 1)
+
+    References
+    ----------
+    Borsoi et al., ReDSUNN, 2023, eq. 14: logarithms less their mean, here in coordinates of the plane in which they
+    sum to zero, so that no covariance is singular.
+    """
+    if A.shape[-1] < 2:
+        raise ValueError("There is one fraction per pixel: the softmax basis needs two or more. Take plain values.")
+    if not floor > 0:
+        raise ValueError(f"The floor of the fractions is {floor:g}; it must be above 0, as 0.01 is.")
+    A = np.maximum(np.asarray(A, np.float64), 0)
+    total = A.sum(axis=-1, keepdims=True)
+    A = A / np.where(total > 0, total, np.nan)
+    return np.log(A + floor) @ basis(A.shape[-1])
+
+
+def from_basis(c, floor=FLOOR):
+    """
+    Fractions (..., P) of coordinates `c` (..., P - 1): the softmax, with the floor taken off again and cut at 0.
+
+    They are not negative and sum to one; `from_basis(to_basis(A))` is A.
+    """
+    S = softmax(c)
+    A = np.maximum(S * (1 + S.shape[-1] * floor) - floor, 0)
+    return A / A.sum(axis=-1, keepdims=True)
+
+
+def spread(c, covariance, floor=FLOOR):
+    """
+    Standard deviations (..., P) of the fractions of coordinates `c` (..., P - 1) with a `covariance` (..., P-1, P-1).
+
+    To first order: that of J c with J = (1 + P floor) (diag(s) - s s^T) B, s the softmax. Its variances are
+    (1 + P floor)^2 s_i^2 (d_i V d_i^T) with d_i = b_i - s^T B, b_i the rows of B.
+    """
+    S = softmax(c)
+    P, B = S.shape[-1], basis(S.shape[-1])
+    middle = S @ B
+    VB = np.asarray(covariance) @ B.T
+    Vm = (np.asarray(covariance) @ middle[..., None])[..., 0]
+    variance = (B.T * VB).sum(axis=-2) - 2 * Vm @ B.T + (middle * Vm).sum(axis=-1, keepdims=True)
+    return (1 + P * floor) * S * np.sqrt(np.maximum(variance, 0))
+
+
+def softmax(c):
+    """exp(B c) over its sum, (..., P)."""
+    logits = np.asarray(c) @ basis(c.shape[-1] + 1).T
+    S = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return S / S.sum(axis=-1, keepdims=True)
+
+
+def basis(P):
+    """B (P, P - 1): orthonormal columns that sum to zero."""
+    return helmert(P).T
