@@ -40,3 +40,15 @@ def test_unmix_scene_chains_rank_vca_fcls_and_composite(run, examples, tmp_path)
     error = [min(np.abs(band[inside] - material[inside]).mean() for material in true) for band in A]
     assert max(error) < 0.02
     assert gdal.Open(str(tmp_path / "c.tif")).RasterCount == 3
+
+
+def test_try_events_simulates_learns_and_detects(run, examples, tmp_path):
+    outputs = {"true_events": "t.tif", "detected_events": "d.tif", "dates_of_the_detected_events": "w.tif",
+               "samples": "s.gpkg", "report": "r.html"}
+    run("tryevents", {"LIBRARY": examples["library"], "STRENGTH": 0.7, "SAMPLECOUNT": 40,
+                      **{name: str(tmp_path / file) for name, file in outputs.items()}})
+    true, detected = (gdal.Open(str(tmp_path / file)).ReadAsArray() for file in ("t.tif", "d.tif"))
+    planted = true > 0
+    assert (detected == true)[planted].mean() > 0.8 and (detected > 0)[~planted].mean() < 0.1
+    assert QgsVectorLayer(str(tmp_path / "s.gpkg"), "s").featureCount() == 3 * 40 + 3 * 40
+    assert "Events over time" in (tmp_path / "r.html").read_text(encoding="utf-8")
