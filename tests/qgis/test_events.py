@@ -92,6 +92,7 @@ def test_maps_of_events_and_dates_have_legends(qgis, examples, run, tmp_path):
     samples = QgsVectorLayer(str(tmp_path / "samples.gpkg"), "samples")
     assert samples.crs().authid() == "EPSG:32633" and samples.featureCount() == 3 * 2 + 6
     assert [each.label() for each in samples.renderer().categories()][:4] == ["abrupt", "plateau", "gradual", "none"]
+    assert samples.renderer().categories()[3].symbol().color().name() == "#d9d9d9"   # no event: as grey as can be
     assert {feature["event"] for feature in samples.getFeatures()} == {"abrupt", "plateau", "gradual", "none"}
     undated = [feature for feature in samples.getFeatures() if feature["event"] == "none"]
     assert all(feature["eventdate"] in (None, "") or feature.attribute("eventdate").isNull() for feature in undated)
