@@ -44,6 +44,7 @@ def test_the_largest_index_above_its_threshold_decides():
     assert found.date.tolist() == [1, 2, -1, 4]
     assert np.allclose(found.index, [[5, 3, 0.5, 1.5], [0.4, 0.9, 0.05, 0.14]])
     other = decide(index, date, np.array([1.0, 1.0]))
+    assert decide(index, date, np.array([4.0, 1.0])).event[0] == 1   # the index itself counts, not its ratio (4.3.32)
     assert other.event.tolist() == [1, 2, 0, 1] and other.date.tolist() == [1, 6, -1, 4]
 
 
@@ -89,6 +90,18 @@ def test_the_penalised_cost_is_lower_than_nearby(beta):
         return divergence(index / scale, A / scale @ x, beta) + 0.02 * (x**0.25).sum()
     x = reduce.latent(index)
     assert all(cost(x) <= cost(x * np.exp(rng.normal(0, 0.02, x.shape))) + 1e-9 for _ in range(100))
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 2.0])
+def test_steps_without_penalty_never_raise_the_cost(beta, monkeypatch):
+    rng = np.random.default_rng(6)
+    A, index = rng.uniform(0.1, 1, (3, 3)) + np.eye(3), 10 ** rng.uniform(-3, 3, (3, 50))
+    scale, costs = np.diag(A).mean(), []
+    for steps in range(1, 20):
+        monkeypatch.setattr("subpixel.algorithms.events.detection.STEPS", steps)
+        x = Uncertainty(A, beta, 0.0).latent(index)
+        costs.append([divergence(i[:, None] / scale, A / scale @ z[:, None], beta) for i, z in zip(index.T, x.T)])
+    assert (np.diff(costs, axis=0) <= 1e-9 * np.abs(costs[0])).all()
 
 
 def test_indices_scale_with_the_mixture():

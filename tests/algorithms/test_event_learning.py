@@ -10,6 +10,7 @@ from subpixel.algorithms.events.learning import Features, courses_of, take_apart
 from subpixel.algorithms.events.network import Settings
 from subpixel.algorithms.events.padnmf import PadNMF
 from subpixel.algorithms.simulate.events import event_series
+from subpixel.algorithms.unfolding.multiplicative import first
 
 T, LENGTH = 16, 5
 
@@ -109,7 +110,7 @@ def test_patterns_and_strengths_are_of_the_dates_that_are_seen():
 def test_backgrounds_make_the_mean_of_their_series_and_bridge_dates_that_none_has():
     rng = np.random.default_rng(0)
     course = np.array([[1.0, 2, 3, 4, 5, 6, 6, 6], [6, 5, 4, 3, 2, 1, 1, 1]])
-    X, valid = course[:, None] * rng.uniform(0.5, 1.5, (1, 30, 1)), np.ones((30, 8), bool)
+    X, valid = course[:, None] * rng.uniform(0.5, 1.5, (1, 30, 1)), rng.random((30, 8)) > 0.2
     valid[:, 3] = False
     V, _ = courses_of(np.where(valid, X, 0), valid, None, 2, 3, rng)
     assert np.allclose(V.sum(axis=0), X.mean(axis=1), rtol=1e-3)
@@ -174,9 +175,14 @@ def test_no_mixtures_leave_the_samples():
     made, X = scene()
     q = samples(made)
     settings = Settings(length=LENGTH, K=4, C=1, mixtures=0)
-    net, _, losses = DeepNMFD.learn(X[:, q], seen(X)[q], made.label[q], made.date[q], np.random.default_rng(0),
-                                    settings, epochs=1)
-    assert len(losses) == 2 and np.isfinite(losses).all() and (net.limits > 0).all()
+    told = []
+    net, found, losses = DeepNMFD.learn(X[:, q], seen(X)[q], made.label[q], made.date[q], np.random.default_rng(0),
+                                        settings, epochs=2, callback=lambda *epoch: told.append(epoch))
+    assert told == [(1, losses[1]), (2, losses[2])] and (net.limits > 0).all()
+    y, S = net.series(found.X, found.valid), net.series(found.S, found.valid).X   # untrained, per sample
+    untrained = DeepNMFD(settings, net.features, net.patterns, net.backgrounds)
+    H = untrained.network.inference(first(y, net.loss.D.shape[2]), y)
+    assert losses[0] == pytest.approx(float(untrained.loss(H, y, S)) / len(q), rel=1e-4)
 
 
 def test_gains_and_losses_of_mixtures_cancel():
@@ -257,11 +263,11 @@ def test_samples_that_teach_nothing_are_refused(change, message):
                    made.date[q], change.get("length", LENGTH), np.random.default_rng(0))
 
 
-def learned(**settings):
+def learned(batch=50, **settings):
     made, X = scene()
     q = samples(made)
     net, found, _ = DeepNMFD.learn(X[:, q], seen(X)[q], made.label[q], made.date[q], np.random.default_rng(0),
-                                   Settings(K=20, C=2, mixtures=60, **settings), epochs=1, batch=50)
+                                   Settings(K=20, C=2, mixtures=60, **settings), epochs=1, batch=batch)
     return net, net.shown(found.X, found.valid)[0], found, X[:, q], seen(X)[q]
 
 
@@ -284,7 +290,8 @@ def test_uncertainty_is_reduced_where_that_is_asked_for():
 
 def test_settings_change_what_is_learned():
     base = learned()[0]
-    for change in (dict(backgrounds=3), dict(groups=3), dict(sparsity=1.0), dict(fidelity=0.0), dict(length=4)):
+    for change in (dict(backgrounds=3), dict(groups=3), dict(sparsity=1.0), dict(fidelity=0.0), dict(length=4),
+                   dict(batch=500)):
         other = learned(**change)[0]
         assert other.network.own[0].shape != base.network.own[0].shape or \
             not np.allclose(other.network.own[0], base.network.own[0])

@@ -208,6 +208,26 @@ def test_an_event_that_has_hardly_begun_does_not_count_for_a_whole_one(rng):
     assert index == pytest.approx(1) and date == 3
 
 
+def test_an_event_of_which_less_than_half_is_left_does_not_count_in_pad_nmf(rng):
+    net = network(PadNMF, rng, patterns=1)
+    H = np.full((N, net.loss.D.shape[2], 1), 1e-3)
+    H[N - 1, 0], H[N - 2, 0], H[N - 1, 1] = 100, 1, 1
+    index, date = net.indices(H)
+    assert date == N - 2 and index == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", [PadNMF, DeepNMFD])
+def test_what_is_missing_is_not_taken_for_nothing(rng, kind):
+    net = network(kind, rng, replace(PLAIN, K=600, C=0), patterns=1, limits=np.array([0.5]))
+    X = np.einsum("jmt,jq->mqt", net.backgrounds, rng.uniform(0.5, 1, (2, Q)))
+    X[:, :, 4:7] += net.patterns[0][:, None]
+    valid = np.ones((Q, N), bool)
+    valid[:, [1, 2, 8]] = False
+    whole, gaps = net.detect(X, np.ones((Q, N), bool)), net.detect(X, valid)
+    assert (whole.date == 4).all() and (gaps.date == 4).all()
+    np.testing.assert_allclose(gaps.index, whole.index, rtol=0.1)
+
+
 def test_other_series_are_refused(rng):
     net = network(PadNMF, rng)
     with pytest.raises(ValueError, match="4 bands and 9 dates.*4 and 7"):
