@@ -137,3 +137,54 @@ def test_ardnmf_refuses_noise_and_negative_values_and_says_where_there_may_be_mo
     _, said = run_tool("ardnmf", {"INPUT": negative, "COUNT": 4, "CLIP": True, "DISPERSION": 1},
                        ABUNDANCES=tmp_path / "a.tif")
     assert any("1 of 5400 values below 0" in words for words in said)
+
+
+def noisy():
+    return np.random.default_rng(1).poisson(8 * planted()[0] + 0.5).astype(float)
+
+
+def profiles(result):
+    return np.array([feature["profile"]["y"] for feature in result["spectra"]["PATTERNS"]["features"]])
+
+
+@pytest.mark.parametrize("tool, changes", [
+    ("nmfd", dict(SPARSITY=5, BETA=2, SEED=1, TOLERANCE=0.5, PIXELS=20, STARTS=1, ITERATIONS=5)),
+    ("ardnmfd", dict(BETA=2, SEED=1, TOLERANCE=0.1, PIXELS=50, STARTS=1, ITERATIONS=20, PRIOR="l2", SHAPE=50,
+                     DISPERSION=0.2))])
+def test_every_setting_changes_the_patterns(tool, changes, tmp_path):
+    given = images(tmp_path, noisy())
+
+    def run(**values):
+        return profiles(run_tool(tool, {"IMAGES": given, "COUNT": 3, "LENGTH": 4, "ITERATIONS": 40, "STARTS": 4,
+                                        **({"DISPERSION": 0.1} if tool == "ardnmfd" else {}), **values},
+                                 PATTERNS="patterns", ACTIVATIONS=tmp_path / "out")[0])
+    base = run()
+    assert np.array_equal(run(), base)
+    for name, value in changes.items():
+        assert not np.array_equal(run(**{name: value}), base), name
+    if tool == "ardnmfd":
+        with pytest.raises(UserError, match=r"No pattern is relevant.* smaller threshold \(TAU\)"):
+            run(TAU=1e6)
+
+
+def test_sparsity_leaves_less_activation(tmp_path):
+    given = images(tmp_path, noisy())
+    free, sparse = (run_tool("ardnmfd", {"IMAGES": given, "COUNT": 2, "LENGTH": 3, "ITERATIONS": 30, "DISPERSION": 1,
+                                         "SPARSITY": sparsity}, PATTERNS="patterns", ACTIVATIONS=tmp_path / "out")
+                    and activations(tmp_path / "out") for sparsity in (0, 2))
+    assert sparse.sum() < 0.9 * free.sum()
+
+
+def test_the_error_is_that_of_valid_values_and_the_most_important_pattern_comes_first(tmp_path):
+    values = noisy()
+    values[3, :, 2] = -9999
+    result, _ = run_tool("nmfd", {"IMAGES": images(tmp_path, values), "COUNT": 2, "LENGTH": 3}, PATTERNS="patterns",
+                         ACTIVATIONS=tmp_path / "out")
+    W, H = profiles(result).reshape(2, 3, 2), np.maximum(activations(tmp_path / "out"), 0)
+    made = np.zeros_like(values)
+    for lag in range(3):
+        made[lag:] += np.einsum("jb,tjrc->tbrc", W[:, lag], H[:T - lag])
+    known = values >= 0
+    assert result["numbers"]["RMSE"] == pytest.approx(np.sqrt(np.square(made - values)[known].mean()), rel=1e-4)
+    explained = W.sum(axis=(1, 2)) * H.sum(axis=(0, 2, 3))
+    assert explained[0] > explained[1]

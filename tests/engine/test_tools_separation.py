@@ -182,3 +182,21 @@ def test_a_network_needs_spectra_or_a_model(run):
 def test_an_unknown_field_of_materials_is_named(tool, values, run):
     with pytest.raises(UserError, match="no field kind"):
         run(tool, {"MATERIALFIELD": "kind", **values})
+
+
+@pytest.mark.parametrize("tool, changes", [
+    ("wienerfilter", dict(SPARSITY=1, TOLERANCE=0.1, ITERATIONS=1, BETA=2, COUNT=3, LEARNING=0)),
+    ("deepnmf", dict(SPARSITY=1, LAYERS=8, DISCRIMINATIVE=1, MIXED=1, WANTEDSHARE=0.8, SNR=10, EPOCHS=1, BATCH=50,
+                     SEED=1, MIXTURES=100, COUNT=3, LEARNING=0))])
+def test_every_setting_changes_the_scene_of_the_wanted(tool, changes, run, tmp_path):
+    noisy = cube() + np.random.default_rng(1).normal(0, 30, (L, ROWS, COLS)) * (cube() > 0)
+    values = {"INPUT": raster(tmp_path / "noisy.tif", noisy, wavelengths=WAVELENGTHS), "BACKGROUND": None, "COUNT": 2,
+              "CLIP": True, **(FEW if tool == "deepnmf" else {})}
+
+    def filtered(**change):
+        run(tool, values | change)
+        return read(tmp_path / "filtered.tif")
+    base = filtered()
+    assert np.array_equal(filtered(), base)
+    for name, value in changes.items():
+        assert not np.array_equal(filtered(**{name: value}), base), name

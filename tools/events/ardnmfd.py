@@ -71,7 +71,7 @@ class DeconvolutionRelevance(_patterns.PatternTool):
                         tau=job.value(self.tau), valid=valid, starts=job.value(self.starts), **common)
         if not found.rank:
             raise UserError("No pattern is relevant: the noise, of the dispersion {phi}, explains all images. Give a "
-                            "smaller dispersion.", phi=f"{phi:.4g}")
+                            "smaller dispersion (DISPERSION), or a smaller threshold (TAU).", phi=f"{phi:.4g}")
         if found.rank == len(lengths):
             job.warn("All {count} patterns are relevant, so there may be more. Raise the largest number (COUNT), or "
                      "the dispersion of the noise (DISPERSION).", count=found.rank)
