@@ -70,6 +70,58 @@ class Smoothed:
     lag_one: np.ndarray
 
 
+@dataclass(frozen=True)
+class Gains:
+    """
+    What the covariances make of which observations are there, whatever their values: a matrix per date in each tuple.
+
+    A matrix has the axes `*some`, as `series`, but of length 1 where all series share it.
+
+    Attributes
+    ----------
+    A, Q, C : tuple of ndarray (*some, n, n), (*some, n, n), (*some, m, n)
+    filtered : tuple of ndarray (*some, n, n)
+        P(0|0), and P(k|k) of every date.
+    predicted : tuple of ndarray (*some, n, n)
+        P(k|k-1).
+    gain : tuple of ndarray (*some, n, m)
+        K(k), zero for what is missing.
+    innovation : tuple of ndarray (*some, m, m)
+        S(k) = C P(k|k-1) C^T + R, of variance 1 for what is missing.
+    whitener : tuple of ndarray (*some, m, m)
+        The inverse of the Cholesky factor of S(k).
+    """
+
+    A: tuple
+    Q: tuple
+    C: tuple
+    filtered: tuple
+    predicted: tuple
+    gain: tuple
+    innovation: tuple
+    whitener: tuple
+
+
+@dataclass(frozen=True)
+class Means:
+    """
+    States and innovations of series by their `Gains`; `filtered` has T + 1 entries, the others T.
+
+    Attributes
+    ----------
+    filtered, predicted : list of ndarray (*series, n)
+        x(k|k) and x(k|k-1).
+    innovation : list of ndarray (*series, m)
+        0 where missing.
+    loglikelihood : ndarray (*series)
+    """
+
+    filtered: list
+    predicted: list
+    innovation: list
+    loglikelihood: np.ndarray
+
+
 def kalman_filter(y, A, Q, C, R, mean, covariance, drift=None):
     """
     Filtered states of x(k) = A(k) x(k-1) + d(k) + w(k), y(k) = C(k) x(k) + v(k), k = 1..T.
@@ -117,27 +169,70 @@ def kalman_filter(y, A, Q, C, R, mean, covariance, drift=None):
     if y.ndim < 2 or y.size == 0:
         raise ValueError(f"Observations must have the axes dates, series, components, and some of each; these have "
                          f"the shape {y.shape}.")
+    seen = ~np.isnan(y)
+    found = gains(seen, A, Q, C, R, covariance, _states(mean))
+    means = filtered_means(found, y, mean, drift)
+    S = [np.where(_pairs(_common(there)), each, np.nan) for there, each in zip(seen, found.innovation)]
+    return _filtered(y.shape[1:-1], found, means, means.loglikelihood,
+                     np.where(seen, np.stack(means.innovation), np.nan), _stacked(S, y.shape[1:-1]))
+
+
+def gains(seen, A, Q, C, R, covariance, n):
+    """
+    The part of `kalman_filter` that does not depend on the observations' values: `Gains`.
+
+    Parameters
+    ----------
+    seen : ndarray (T, *series, m) of bool
+        Which observations are there.
+    A, Q, C, R, covariance
+        See `kalman_filter`.
+    n : int
+        Number of states.
+    """
+    T, series, m = len(seen), seen.shape[1:-1], seen.shape[-1]
+    P = _Covariances(T, series, n, A, Q, covariance)
+    C, R = _per_date("C", C, T, series, (m, n)), _per_date("R", R, T, series, (m, m))
+    K, S, whiteners = [], [], []
+    for k in range(T):
+        predicted = P.predict(k)
+        C_k, R_k = _without_missing(C[k], R[k], _common(seen[k]))
+        S.append(C_k @ predicted @ _t(C_k) + R_k)
+        whiteners.append(np.linalg.inv(_cholesky(S[k], "The covariance of the innovations")))
+        K.append(_t(whiteners[k] @ C_k @ predicted) @ whiteners[k])
+        keep = np.eye(n) - K[k] @ C_k
+        P.correct(keep @ predicted @ _t(keep) + K[k] @ R_k @ _t(K[k]))
+    return Gains(tuple(P.A), tuple(P.Q), tuple(C), tuple(P.filtered), tuple(P.predicted), tuple(K), tuple(S),
+                 tuple(whiteners))
+
+
+def filtered_means(gains, y, mean, drift=None, of=None):
+    """
+    The part of `kalman_filter` that depends on the observations' values: `Means`.
+
+    Parameters
+    ----------
+    gains : Gains
+    y : ndarray (T, *series, m)
+        NaN where the gains know of no observation.
+    mean, drift
+        See `kalman_filter`.
+    of : ndarray (Q,) of int, optional
+        Where many series (T, Q, m) share few gains: the place of each one's in the only axis of these.
+    """
+    y = np.asarray(y, dtype=np.float64)
     if np.isinf(y).any():
         raise ValueError("Some observations are infinite: mark missing ones by NaN.")
-    series, m = y.shape[1:-1], y.shape[-1]
-    steps = _Steps(len(y), series, A, Q, mean, covariance, drift)
-    C, R = _per_date("C", C, len(y), series, (m, steps.n)), _per_date("R", R, len(y), series, (m, m))
-    innovations, S_all, total = [], [], 0.0
+    x = _States(len(y), y.shape[1:-1], mean, drift)
+    innovations, total = [], 0.0
     for k in range(len(y)):
-        x, P = steps.predict(k)
-        seen = _seen(y[k])
-        C_k, R_k = _without_missing(C[k], R[k], seen)
-        e = np.where(seen, y[k], 0.0) - _apply(C_k, x)
-        S = C_k @ P @ _t(C_k) + R_k
-        root = _cholesky(S, "The covariance of the innovations")
-        K = _t(np.linalg.solve(S, C_k @ P))
-        keep = np.eye(steps.n) - K @ C_k
-        steps.correct(x + _apply(K, e), keep @ P @ _t(keep) + K @ R_k @ _t(K))
-        white = np.linalg.solve(root, e[..., None])[..., 0]
-        total = total - 0.5 * (np.square(white).sum(-1) + _logdet(root) + LOG_2PI * seen.sum(-1))
-        innovations.append(np.where(np.isnan(y[k]), np.nan, e))
-        S_all.append(np.where(seen[..., :, None] & seen[..., None, :], S, np.nan))
-    return steps.filtered(total, np.stack(innovations), _stacked(S_all, series))
+        predicted = x.predict(k, _of(gains.A[k], of))
+        innovations.append(np.nan_to_num(y[k] - _apply(_of(gains.C[k], of), predicted)))
+        x.correct(predicted + _apply(_of(gains.gain[k], of), innovations[k]))
+        white = _apply(_of(gains.whitener[k], of), innovations[k])
+        spread = _of(-_logdet(gains.whitener[k]), of)
+        total = total - 0.5 * (np.square(white).sum(-1) + spread + LOG_2PI * _common(~np.isnan(y[k])).sum(-1))
+    return Means(x.filtered, x.predicted, innovations, total)
 
 
 def information_filter(J, h, A, Q, mean, covariance, drift=None, energy=0.0):
@@ -175,23 +270,25 @@ def information_filter(J, h, A, Q, mean, covariance, drift=None, energy=0.0):
         raise ValueError(f"The information h must have the axes dates, series, states, and some of each; it has the "
                          f"shape {h.shape}.")
     series = h.shape[1:-1]
-    steps = _Steps(len(h), series, A, Q, mean, covariance, drift)
-    if h.shape[-1] != steps.n:
-        raise ValueError(f"The information h is of {h.shape[-1]} states, the mean of {steps.n}.")
-    J = _per_date("J", J, len(h), series, (steps.n, steps.n))
+    n = _states(mean)
+    means, covariances = _States(len(h), series, mean, drift), _Covariances(len(h), series, n, A, Q, covariance)
+    if h.shape[-1] != n:
+        raise ValueError(f"The information h is of {h.shape[-1]} states, the mean of {n}.")
+    J = _per_date("J", J, len(h), series, (n, n))
     energy, total = _fit("energy", energy, (len(h), *series)), 0.0
     for k in range(len(h)):
-        x, P = steps.predict(k)
+        x, P = means.predict(k, covariances.A[k]), covariances.predict(k)
         U = _cholesky(P, "The covariance of the predicted state")
-        inner = np.eye(steps.n) + _t(U) @ J[k] @ U
+        inner = np.eye(n) + _t(U) @ J[k] @ U
         root = _cholesky(inner, "The information J plus that of the prediction")
         half = np.linalg.solve(root, _t(U))
         P_new = _t(half) @ half
         g = h[k] - _apply(J[k], x)
         misfit = energy[k] - np.sum((h[k] + g) * x, axis=-1) - np.sum(g * _apply(P_new, g), axis=-1)
         total = total - 0.5 * (misfit + _logdet(root))
-        steps.correct(x + _apply(P_new, g), P_new)
-    return steps.filtered(total)
+        means.correct(x + _apply(P_new, g))
+        covariances.correct(P_new)
+    return _filtered(series, covariances, means, total)
 
 
 def information(y, C, R):
@@ -206,7 +303,7 @@ def information(y, C, R):
     R = _per_date("R", R, len(y), series, (m, m))
     J, h, energy = [], [], []
     for k in range(len(y)):
-        seen = _seen(y[k])
+        seen = _common(~np.isnan(y[k]))
         C_k, R_k = _without_missing(C[k], R[k], seen)
         root = _cholesky(R_k, "R")
         white = np.linalg.solve(root, np.where(seen, y[k], 0.0)[..., None])
@@ -245,23 +342,47 @@ def smooth(filtered):
     H. E. Rauch, F. Tung, C. T. Striebel, Maximum likelihood estimates of linear dynamic systems, AIAA J. 3(8), 1965.
     The thesis gives the system (5.3.2)-(5.3.5), not this recursion.
     """
-    T, n = len(filtered.predicted_mean), filtered.mean.shape[-1]
-    series = filtered.mean.shape[1:-1]
     short = [_shared(stack, 2) for stack in (filtered.A, filtered.Q, filtered.covariance,
                                              filtered.predicted_covariance)]
-    A, Q, P, P_next = short
-    means, covariances, lagged = [filtered.mean[T]], [P[T]], []
-    for k in range(T - 1, -1, -1):
+    series = filtered.mean.shape[1:-1]
+    G, covariances, lagged = smoother_gains(*short)
+    return Smoothed(np.stack(smoothed_means(G, filtered.mean, filtered.predicted_mean)), _stacked(covariances, series),
+                    _stacked(lagged, series))
+
+
+def smoother_gains(A, Q, P, P_next):
+    """
+    The part of `smooth` that does not depend on the observations' values, a matrix per date in each list.
+
+    Parameters
+    ----------
+    A, Q, P, P_next : sequence of ndarray (*some, n, n)
+        As in `Gains`: of `P`, P(k|k), there is one more.
+
+    Returns
+    -------
+    G, covariance, lag_one : list of ndarray (*some, n, n)
+        G(k) of k = 0..T-1, P(k|T) of k = 0..T, and the lag-one covariances of `Smoothed`.
+    """
+    G, covariances, lagged = [], [P[len(A)]], []
+    for k in range(len(A) - 1, -1, -1):
         try:
-            G = _t(np.linalg.solve(P_next[k], A[k] @ P[k]))
+            G.append(_t(np.linalg.solve(P_next[k], A[k] @ P[k])))
         except np.linalg.LinAlgError:
             raise ValueError(f"The covariance of the state predicted for date {k + 1} is singular: give every state "
                              f"some noise Q or some initial covariance.") from None
-        keep = np.eye(n) - G @ A[k]
-        lagged.append(covariances[-1] @ _t(G))
-        means.append(filtered.mean[k] + _apply(G, means[-1] - filtered.predicted_mean[k]))
-        covariances.append(_symmetric(keep @ P[k] @ _t(keep) + G @ (Q[k] + covariances[-1]) @ _t(G)))
-    return Smoothed(np.stack(means[::-1]), _stacked(covariances[::-1], series), _stacked(lagged[::-1], series))
+        keep = np.eye(G[-1].shape[-1]) - G[-1] @ A[k]
+        lagged.append(covariances[-1] @ _t(G[-1]))
+        covariances.append(_symmetric(keep @ P[k] @ _t(keep) + G[-1] @ (Q[k] + covariances[-1]) @ _t(G[-1])))
+    return G[::-1], covariances[::-1], lagged[::-1]
+
+
+def smoothed_means(G, mean, predicted, of=None):
+    """x(k|T) (*series, n) of every date in a list, by G of `smoother_gains`, x(k|k) and x(k|k-1); `of` as above."""
+    means = [mean[len(G)]]
+    for k in range(len(G) - 1, -1, -1):
+        means.append(mean[k] + _apply(_of(G[k], of), means[-1] - predicted[k]))
+    return means[::-1]
 
 
 def diagonal(variances):
@@ -270,39 +391,51 @@ def diagonal(variances):
     return variances[..., None] * np.eye(variances.shape[-1])
 
 
-class _Steps:
-    """The prediction step, and the states gathered on the way."""
+class _Covariances:
+    """P(k|k-1) by (5.3.6), and P(k|k) as it is corrected, gathered date by date."""
 
-    def __init__(self, T, series, A, Q, mean, covariance, drift):
-        if np.ndim(mean) == 0:
-            raise ValueError("The initial mean is a number: it must be a vector with one entry per state.")
-        self.series, self.n = series, np.shape(mean)[-1]
-        square = (self.n, self.n)
-        self.A, self.Q = (_per_date(name, matrix, T, series, square) for name, matrix in (("A", A), ("Q", Q)))
-        self.drift = np.zeros((T, self.n)) if drift is None else _fit("drift", drift, (T, *series, self.n))
-        covariance = _fit("initial covariance", covariance, (*series, *square))
-        self.means = [_fit("initial mean", mean, (*series, self.n))]
-        self.covariances = [_shared(covariance[None], 2)[0]]
-        self.predicted = []
+    def __init__(self, T, series, n, A, Q, covariance):
+        self.A, self.Q = (_per_date(name, matrix, T, series, (n, n)) for name, matrix in (("A", A), ("Q", Q)))
+        covariance = _fit("initial covariance", covariance, (*series, n, n))
+        self.filtered, self.predicted = [_shared(covariance[None], 2)[0]], []
 
     def predict(self, k):
-        """x(k|k-1) by (5.3.7) and P(k|k-1) by (5.3.6)."""
-        A = self.A[k]
-        x = _apply(A, self.means[-1]) + self.drift[k]
-        P = _symmetric(A @ self.covariances[-1] @ _t(A) + self.Q[k])
-        self.predicted.append((x, P))
-        return x, P
+        self.predicted.append(_symmetric(self.A[k] @ self.filtered[-1] @ _t(self.A[k]) + self.Q[k]))
+        return self.predicted[-1]
 
-    def correct(self, x, P):
-        self.means.append(x)
-        self.covariances.append(_symmetric(P))
+    def correct(self, P):
+        self.filtered.append(_symmetric(P))
 
-    def filtered(self, total, innovation=None, innovation_covariance=None):
-        x, P = zip(*self.predicted)
-        full = (len(x), *self.series, self.n, self.n)
-        return Filtered(np.stack(self.means), _stacked(self.covariances, self.series), np.stack(x),
-                        _stacked(P, self.series), np.broadcast_to(total, self.series), np.broadcast_to(self.A, full),
-                        np.broadcast_to(self.Q, full), innovation, innovation_covariance)
+
+class _States:
+    """x(k|k-1) by (5.3.7), and x(k|k) as it is corrected, gathered date by date."""
+
+    def __init__(self, T, series, mean, drift):
+        n = _states(mean)
+        self.drift = None if drift is None else _fit("drift", drift, (T, *series, n))
+        self.filtered, self.predicted = [_fit("initial mean", mean, (*series, n))], []
+
+    def predict(self, k, A):
+        x = _apply(A, self.filtered[-1])
+        self.predicted.append(x if self.drift is None else x + self.drift[k])
+        return self.predicted[-1]
+
+    def correct(self, x):
+        self.filtered.append(x)
+
+
+def _filtered(series, covariances, means, total, innovation=None, innovation_covariance=None):
+    A, Q, P, P_next = (_stacked(stack, series) for stack in (covariances.A, covariances.Q, covariances.filtered,
+                                                             covariances.predicted))
+    return Filtered(np.stack(means.filtered), P, np.stack(means.predicted), P_next,
+                    np.broadcast_to(total, series), A, Q, innovation, innovation_covariance)
+
+
+def _states(mean):
+    """Number of states."""
+    if np.ndim(mean) == 0:
+        raise ValueError("The initial mean is a number: it must be a vector with one entry per state.")
+    return np.shape(mean)[-1]
 
 
 def _fit(name, array, shape):
@@ -336,19 +469,22 @@ def _stacked(matrices, series):
     return np.broadcast_to(stack, (len(stack), *series, *shape[-2:]))
 
 
-def _seen(y):
-    """Which components of `y` (*series, m) are there, with axes of length 1 where that is the same for all series."""
-    seen = ~np.isnan(y)
+def _common(seen):
+    """`seen` (*series, m), with axes of length 1 where it is the same for all series."""
     first = seen.reshape(-1, seen.shape[-1])[0]
     return first.reshape((1,) * (seen.ndim - 1) + first.shape) if (seen == first).all() else seen
+
+
+def _pairs(seen):
+    """Which pairs of components (*series, m, m) are both there."""
+    return seen[..., :, None] & seen[..., None, :]
 
 
 def _without_missing(C, R, seen):
     """C and R in which missing components say nothing: rows of zeros, and independent noise of variance 1."""
     if seen.all():
         return C, R
-    both = seen[..., :, None] & seen[..., None, :]
-    return np.where(seen[..., None], C, 0.0), np.where(both, R, np.eye(R.shape[-1]))
+    return np.where(seen[..., None], C, 0.0), np.where(_pairs(seen), R, np.eye(R.shape[-1]))
 
 
 def _cholesky(S, name):
@@ -363,8 +499,15 @@ def _logdet(root):
     return 2 * np.log(np.einsum("...ii->...i", root)).sum(-1)
 
 
+def _of(matrix, of):
+    """The matrix or number of each series, by the place of its own in the first axis; one that all share as it is."""
+    return matrix if of is None or len(matrix) == 1 else matrix[of]
+
+
 def _apply(matrix, x):
-    return np.einsum("...ij,...j->...i", matrix, x)
+    if all(length == 1 for length in matrix.shape[:-2]):
+        return x @ matrix.reshape(matrix.shape[-2:]).T
+    return matrix[..., 0] * x if x.shape[-1] == 1 else np.einsum("...ij,...j->...i", matrix, x)
 
 
 def _symmetric(P):

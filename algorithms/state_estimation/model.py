@@ -325,9 +325,7 @@ def start(forward, y, days, noise):
         With a mean for each series; `restart` gives it those of others.
     """
     y = y[..., None] if y.ndim == 2 else y
-    centre = _means(y)
-    known = ~np.isnan(y)
-    spread = np.square(np.where(known, y - centre, 0)).sum((0, 1)) / np.maximum(known.sum((0, 1)), 1)
+    centre, spread = _means(y), variance(y)
     noise = np.broadcast_to(np.asarray(noise, float), y.shape[-1:])
     step = max(float(np.mean(intervals(days)[1:])), 1e-12) if len(days) > 1 else 1.0
     mean, covariance = forward.prior(centre, np.maximum(np.maximum(spread, noise), 1e-12), step)
@@ -338,6 +336,13 @@ def restart(model, y):
     """`model` of `start` for other series `y`, as vague as it is about those it was made for."""
     mean, _ = model.forward.prior(_means(y[..., None] if y.ndim == 2 else y), 1.0, 1.0)
     return replace(model, mean=mean)
+
+
+def variance(y):
+    """Mean variance (m,) over their dates of series `y` (T, Q, m), NaN where missing; 0 without any value."""
+    known = ~np.isnan(y)
+    off = np.where(known, y - _means(y), 0)
+    return np.square(off).sum((0, 1)) / np.maximum(known.sum((0, 1)), 1)
 
 
 def _means(y):
