@@ -106,7 +106,7 @@ def layers():
 
 
 def make():
-    """Series of rasters of each size, repeats of the smallest, and models of few layers: memory does not depend on K."""
+    """Series of rasters of each size, repeats of the smallest, and models of few layers: memory takes no note of K."""
     import rasterio
     from subpixel.algorithms.simulate.events import event_series
     from subpixel.engine import models
