@@ -177,7 +177,7 @@ def test_sparsity_leaves_less_activation(tmp_path):
 
 def test_the_error_is_that_of_valid_values_and_the_most_important_pattern_comes_first(tmp_path):
     values = noisy()
-    values[3, :, 2] = -9999
+    values[3, :, :, :6] = -9999
     result, _ = run_tool("nmfd", {"IMAGES": images(tmp_path, values), "COUNT": 2, "LENGTH": 3}, PATTERNS="patterns",
                          ACTIVATIONS=tmp_path / "out")
     W, H = profiles(result).reshape(2, 3, 2), np.maximum(activations(tmp_path / "out"), 0)
