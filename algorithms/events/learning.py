@@ -21,7 +21,7 @@ class Indistinct(ValueError):
     def __init__(self, number):
         self.number = number
         super().__init__(f"The samples of class {number} do not differ from the background at their dates. Check the "
-                         f"dates and the class, or take changes of both signs into account.")
+                         f"dates and the class, take changes of both signs into account, or fewer background courses.")
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Features:
         grouped = _grouped(X, groups)
         scale = np.array([np.quantile(band[valid], BRIGHTEST) for band in grouped])
         if not (scale > 0).all():
-            raise ValueError(f"Band {int(np.flatnonzero(groups == (scale <= 0).argmax())[0]) + 1} is 0 in nearly all "
-                             f"samples and tells nothing. Leave it out.")
+            raise ValueError(f"Band {int(np.flatnonzero(groups == (scale <= 0).argmax())[0]) + 1} of those "
+                             f"used is 0 in nearly all samples and tells nothing. Leave it out.")
         return cls(groups, scale, None)
 
     def __call__(self, X, valid):

@@ -53,7 +53,7 @@ def test_features_are_relative_means_of_groups_of_bands():
 def test_a_band_of_zeros_is_named():
     X = np.ones((3, 2, 4))
     X[1] = 0
-    with pytest.raises(ValueError, match="Band 2 is 0"):
+    with pytest.raises(ValueError, match="Band 2 of those used is 0"):
         Features.of(X, seen(X), 12)
 
 

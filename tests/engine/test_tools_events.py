@@ -14,7 +14,7 @@ from toolruns import read, run_tool, spectra
 from subpixel.algorithms.events.deepnmfd import DeepNMFD
 from subpixel.algorithms.events.network import Settings
 from subpixel.algorithms.events.padnmf import PadNMF
-from subpixel.engine import models
+from subpixel.engine import memory, models
 from subpixel.engine.raster import Scene
 from subpixel.engine.sentences import UserError
 
@@ -273,6 +273,12 @@ def test_layers_that_do_not_learn_need_no_epochs(series, tmp_path):
 def test_settings_that_do_not_fit_are_a_sentence(series, tmp_path, values, words):
     with pytest.raises(UserError, match=words):
         run_tool("padnmf", {**series, **SMALL, **values}, EVENT=tmp_path / "event.tif")
+
+
+def test_more_mixtures_than_memory_holds_are_refused(series, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10**8)
+    with pytest.raises(UserError, match="Learn from fewer mixtures .MIXTURES."):
+        run_tool("padnmf", {**series, **SMALL, "MIXTURES": 10**6}, EVENT=tmp_path / "event.tif")
 
 
 def test_a_class_that_is_like_the_background_is_named(series, tmp_path):

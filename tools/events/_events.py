@@ -214,9 +214,13 @@ class EventTool(DetectionTool):
         import numpy as np
 
         from ...algorithms.events.learning import Indistinct
+        from ...engine.memory import need
         from ...engine.sentences import UserError
         settings, epochs = self._settings(job), job.value(self.epochs)
         epochs = epochs if settings.C else 0
+        features = min(settings.groups, len(samples.X)) * (1 + settings.changes)
+        need(8 * settings.mixtures * samples.X.shape[2] * features * (2 + settings.length),
+             "Learn from fewer mixtures (MIXTURES).")
 
         def follow(epoch, loss):
             job.progress(epoch, epochs + 1)
@@ -228,9 +232,11 @@ class EventTool(DetectionTool):
                 samples.X, samples.valid, samples.label, samples.date, np.random.default_rng(job.value(self.seed)),
                 settings, unlabelled=unlabelled, epochs=epochs, batch=job.value(self.batch), callback=follow)
         except Indistinct as error:
+            way = ("take fewer courses for backgrounds (BACKGROUNDS)" if settings.changes else
+                   "look at gains and losses (FEATURES)")
             raise UserError("The samples of {event} do not differ from the background at their dates. Check their "
-                            "dates and their class, or look at gains and losses (FEATURES).",
-                            event=samples.names[error.number - 1]) from error
+                            "dates and their class, or {way}.", event=samples.names[error.number - 1],
+                            way=way) from error
         if epochs and min(losses[1:]) >= losses[0]:
             job.warn("Learning did not lower the loss, {loss} per series: the dictionaries are those it began with. "
                      "Take larger mini-batches (BATCH), or more epochs (EPOCHS).", loss=f"{losses[0]:.4g}")

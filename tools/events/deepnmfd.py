@@ -13,7 +13,7 @@ class DeepDeconvolution(EventTool):
 
     About ten samples of each class and a hundred without an event, from every kind of ground, are a good beginning: the
     more of the latter, the fewer false alarms. Dates of the events help, and are found where they are missing. Each
-    pixel has one event at most, the one whose index is farthest above those without an event.
+    pixel has one event at most, the one of the largest index of those that pass their threshold.
 
     It uses a graphics card where there is one."""
 
