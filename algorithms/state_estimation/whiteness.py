@@ -76,23 +76,40 @@ def whiteness(v):
     ValueError
         A series with fewer than five values.
     """
+    v, found = np.asarray(v, dtype=np.float64), np.empty((3, *np.shape(v)[:-1]))
+    for which, course, T in _courses(v):
+        q, inner = course.shape[-1], course[..., 1:-1]
+        upper = np.arange(1, q - 1) / (q - 2)
+        statistic = np.maximum(upper - inner, inner - upper + 1 / (q - 2)).max(axis=-1)
+        found[:, which] = _distance(course), statistic, kstwo.sf(statistic, _inner(T))
+    return Whiteness(*(np.asarray(part) for part in found))
+
+
+def deviation(v):
+    """The index (6.4.16) alone, (...), of series `v` (..., T): see `whiteness`, which takes far longer."""
     v = np.asarray(v, dtype=np.float64)
+    found = np.empty(v.shape[:-1])
+    for which, course, _ in _courses(v):
+        found[which] = _distance(course)
+    return found
+
+
+def _courses(v):
+    """For each number of values: which of series `v` (..., T) have it, their cumulative periodograms, the number."""
     missing = np.isnan(v)
     lengths = (~missing).sum(axis=-1)
     if v.shape[-1] < FEWEST or (lengths < FEWEST).any():
         raise ValueError(f"A series has {int(lengths.min()) if lengths.size else 0} values: whiteness can be told of "
                          f"{FEWEST} or more.")
-    present = np.take_along_axis(v, np.argsort(missing, axis=-1, kind="stable"), axis=-1)
-    found = np.empty((3, *lengths.shape))
+    if missing.any():
+        v = np.take_along_axis(v, np.argsort(missing, axis=-1, kind="stable"), axis=-1)
     for T in np.unique(lengths):
         which = lengths == T
-        course = cumulative_periodogram(present[which][:, :T])
-        q, inner = course.shape[-1], course[..., 1:-1]
-        upper = np.arange(1, q - 1) / (q - 2)
-        statistic = np.maximum(upper - inner, inner - upper + 1 / (q - 2)).max(axis=-1)
-        found[:, which] = (np.linalg.norm(np.linspace(0, 1, q) - course, axis=-1), statistic,
-                           kstwo.sf(statistic, _inner(T)))
-    return Whiteness(*(np.asarray(part) for part in found))
+        yield which, cumulative_periodogram(v[which][:, :T]), T
+
+
+def _distance(course):
+    return np.linalg.norm(np.linspace(0, 1, course.shape[-1]) - course, axis=-1)
 
 
 def _inner(T):

@@ -1,0 +1,141 @@
+"""Sparse regression of missing terms: Lorenz without noise, splines with it, pruning step by step."""
+
+import numpy as np
+import pytest
+from scipy.interpolate import make_smoothing_spline
+
+from subpixel.algorithms.state_estimation.model import Differential, lorenz
+from subpixel.algorithms.state_estimation.sindy import Dictionary, Smoother, discover, prune, sparse
+
+STEP = 0.005
+
+
+@pytest.fixture(scope="module")
+def attractor():
+    """Two series of Lorenz '63 without noise."""
+    forward = Differential(lorenz, 3, np.eye(3), longest=STEP)
+    x = np.array([[-8.0, 7.0, 27.0], [3.0, 2.0, 20.0]])
+    states = []
+    for _ in range(400):
+        x = forward.step(x, STEP)
+        states.append(x)
+    return np.stack(states, axis=1), Smoother(STEP * np.arange(400))
+
+
+@pytest.mark.parametrize("solver", ("omp", "lh"))
+def test_finds_all_of_lorenz(attractor, solver):
+    X, smoother = attractor
+    dictionary = Dictionary(3)
+    s = discover(X, smoother, np.zeros_like, dictionary, solver=solver, most=15)
+    expected = np.zeros((20, 3))
+    for name, row in (("x", (-10, 28, 0)), ("y", (10, -1, 0)), ("z", (0, 0, -8 / 3)), ("x z", (0, -1, 0)),
+                      ("x y", (0, 0, 1))):
+        expected[dictionary.names("xyz").index(name)] = row
+    np.testing.assert_array_equal(s != 0, expected != 0)
+    np.testing.assert_allclose(s, expected, rtol=2e-3)
+
+
+def test_finds_only_what_is_missing(attractor):
+    X, smoother = attractor
+
+    def known(x):
+        return lorenz(x) - np.stack([0 * x[..., 0], -x[..., 0] * x[..., 2], 5 + 0 * x[..., 0]], axis=-1)
+    dictionary = Dictionary(3)
+    s = discover(X, smoother, known, dictionary)
+    names = dictionary.names("xyz")
+    assert [(names[i], j) for i, j in zip(*np.nonzero(s))] == [("1", 2), ("x z", 1)]
+    np.testing.assert_allclose(s[s != 0], (5, -1), rtol=1e-3)
+
+
+def test_terms_can_be_left_out_and_have_names():
+    dictionary = Dictionary(2, 3, without=((), (0, 1)))
+    assert dictionary.names(("green", "soil")) == ["green", "soil", "green^2", "soil^2", "green^3", "green^2 soil",
+                                                   "green soil^2", "soil^3"]
+    x = np.array([[2.0, 3.0]])
+    np.testing.assert_array_equal(dictionary(x), [[2, 3, 4, 9, 8, 12, 18, 27]])
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(dictionary(torch.from_numpy(x)).numpy(), dictionary(x))
+    assert len(Dictionary(3).terms) == 20
+
+
+def test_smoothing_is_a_spline_of_least_cross_validation():
+    """scipy's spline with the same weight; its own search for the weight does not find a better score."""
+    rng = np.random.default_rng(0)
+    t = np.cumsum(rng.uniform(0.5, 1.5, 60))
+    X = np.sin(t / 4)[:, None] + rng.normal(size=(60, 2)) * (0.1, 0.3)
+    smoother = Smoother(t)
+    smooth, derivative = smoother(X)
+    unit = np.mean(np.diff(t))
+    for i in range(2):
+        spline = make_smoothing_spline(t / unit, X[:, i], lam=weight_of(smoother, X[:, i], smooth[:, i]))
+        np.testing.assert_allclose(smooth[:, i], spline(t / unit), atol=1e-6)
+        np.testing.assert_allclose(derivative[3:-3, i], spline.derivative()(t / unit)[3:-3] / unit, atol=5e-3)
+        searched = make_smoothing_spline(t / unit, X[:, i])(t / unit)
+        assert np.sum((smooth[:, i] - np.sin(t / 4))**2) < 1.05 * np.sum((searched - np.sin(t / 4))**2)
+
+
+def weight_of(smoother, x, smooth):
+    """The weight that was taken, of what became of the roughest part."""
+    part = smoother.basis.T @ np.stack([x, smooth], axis=1)
+    k = np.argmax(np.abs(part[:, 0]) * (smoother.roughness > 0.1))
+    return (part[k, 0] / part[k, 1] - 1) / smoother.roughness[k]
+
+
+def test_derivatives_of_an_oscillation_survive_noise():
+    t = 0.08 * np.arange(250)
+    noisy = np.cos(2.4 * t) + 0.3 * np.random.default_rng(1).normal(size=250)
+    _, derivative = Smoother(t)(noisy[:, None])
+    error = derivative[10:-10, 0] + 2.4 * np.sin(2.4 * t[10:-10])
+    assert np.sqrt(np.mean(error**2)) < 0.25 * 2.4 / np.sqrt(2)
+    assert np.std(np.gradient(noisy, t)) > 1.5 * 2.4 / np.sqrt(2)
+
+
+def test_pruning_takes_away_as_long_as_the_residue_stays():
+    """Independent columns: the residue of a set of columns is known."""
+    A = np.eye(6)[:, :5]
+    b = np.array([10.0, 3.0, 0.4, 0.3, 0.1, 1.0])   # the last entry no column explains
+    every = np.arange(5)
+    np.testing.assert_allclose(prune(A, b, every, 0.001), [10, 3, 0.4, 0.3, 0.1])
+    np.testing.assert_allclose(prune(A, b, every, 0.01), [10, 3, 0.4, 0.3, 0])   # sqrt(1 + 0.01) = 1.005
+    np.testing.assert_allclose(prune(A, b, every, 0.06), [10, 3, 0.4, 0, 0])     # sqrt(1 + 0.10) = 1.049
+    np.testing.assert_allclose(prune(A, b, every, 0.13), [10, 3, 0, 0, 0])       # sqrt(1 + 0.26) = 1.122
+    np.testing.assert_array_equal(prune(A, b, every, 100), 0)
+    np.testing.assert_allclose(prune(A, b, np.array([0, 2]), 0), [10, 0, 0.4, 0, 0])
+
+
+def test_pruning_solves_again_for_what_is_left():
+    """Two columns of which each does for the other, as in the thesis's criterion neither may go."""
+    rng = np.random.default_rng(4)
+    a, noise = rng.normal(size=200), rng.normal(size=(3, 200))
+    A = np.stack([a + 0.02 * noise[0], a + 0.02 * noise[1]], axis=1)
+    x = prune(A, 2 * A[:, 0] + 0.05 * noise[2], np.arange(2), 0.02)
+    assert x[1] == 0
+    np.testing.assert_allclose(x[0], 2, rtol=0.01)
+
+
+@pytest.mark.parametrize("solver", ("omp", "lh"))
+def test_sparse_solutions_have_the_support_and_no_bias(solver):
+    rng = np.random.default_rng(2)
+    A = rng.normal(size=(300, 12)) * np.logspace(-4, 4, 12)
+    x = np.zeros(12)
+    x[[1, 6, 10]] = np.array([2.0, -3.0, 1.0]) / np.logspace(-4, 4, 12)[[1, 6, 10]]
+    found = sparse(A, A @ x + 0.1 * rng.normal(size=300), solver, most=6)
+    np.testing.assert_array_equal(np.flatnonzero(found), [1, 6, 10])
+    np.testing.assert_allclose(found[[1, 6, 10]], x[[1, 6, 10]], rtol=0.02)
+    np.testing.assert_array_equal(sparse(A, np.zeros(300), solver), 0)
+
+
+def test_columns_of_nothing_are_no_terms():
+    """States that rest at zero: monomials of them are all zero."""
+    A = np.stack([np.ones(20), np.zeros(20), np.linspace(0, 1, 20)], axis=1)
+    np.testing.assert_allclose(sparse(A, 3 - 2 * A[:, 2]), [3, 0, -2])
+
+
+def test_bad_input_is_refused(attractor):
+    X, smoother = attractor
+    with pytest.raises(ValueError, match="no solver lasso"):
+        discover(X, smoother, np.zeros_like, Dictionary(3), solver="lasso")
+    with pytest.raises(ValueError, match="4 dates says little"):
+        Smoother(np.arange(4))
+    with pytest.raises(ValueError, match="12 states are too few for a dictionary of 20"):
+        discover(X[:1, :12], Smoother(STEP * np.arange(12)), np.zeros_like, Dictionary(3))
