@@ -23,6 +23,7 @@ class Group(Enum):
     FUSION = "Sharpen with a second image"
     TIME = "Changes through time"
     EVENTS = "Events in a series"
+    STATES = "Between and beyond the dates"
     CHECK = "Check results"
     SIMULATE = "Simulate"
 
@@ -43,6 +44,7 @@ class Style(Enum):
     SCALING = "scaling"          # around 1; of several bands, one range for all that the tool gives
     DEPARTURE = "departure"      # one band per endmember, from 0 upwards, one range for all that the tool gives
     CHANGE = "change"            # one band per band of a sensor, around 0, one range for all that the tool gives
+    VALUES = "values"            # one band, from the least to the largest, one range for all that the tool gives
     COMPONENTS = "components"    # the first three bands as red, green, blue, stretched
 
 

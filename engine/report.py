@@ -162,10 +162,10 @@ class Report:
         _mark_whole(figure, x)
         self.plot(figure)
 
-    def history(self, dates, values, ylabel, spread=None):
+    def history(self, dates, values, ylabel, spread=None, measured=None):
         """
         Values over time by their names, in their colours, with `spread`, by name too, above and below where there is
-        one. `dates` are ISO 8601; values that are missing (None, NaN) leave a gap.
+        one, and what was `measured` as points. `dates` are ISO 8601; values that are missing (None, NaN) leave a gap.
         """
         figure = go.Figure()
         for name, colour in zip(values, colours(list(values))):
@@ -177,8 +177,11 @@ class Report:
                     figure.add_scatter(x=[*dates[first:last], *dates[first:last][::-1]], y=np.r_[low, high[::-1]],
                                        fill="toself", fillcolor=colour, opacity=0.25, mode="lines", hoverinfo="skip",
                                        line=dict(width=0), showlegend=False, legendgroup=name)
-            figure.add_scatter(x=list(dates), y=y, name=name, mode="lines+markers", line=dict(color=colour),
-                               legendgroup=name)
+            figure.add_scatter(x=list(dates), y=y, name=name, mode="lines" if measured else "lines+markers",
+                               line=dict(color=colour), legendgroup=name)
+            if measured:
+                figure.add_scatter(x=list(dates), y=measured[name], name=f"{name}, measured", mode="markers",
+                                   marker=dict(color=colour), legendgroup=name, showlegend=False)
         figure.update_layout(yaxis_title=ylabel, xaxis_title="Date", xaxis_type="date")
         self.plot(figure)
 

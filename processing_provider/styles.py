@@ -169,6 +169,11 @@ def _departure(layer, answer):
     return _ramp(layer, _named_ramp("Viridis"), 0, high if high > 0 else 1, answer.get("band", 1))
 
 
+def _values(layer, answer):
+    low, high = answer.get("range") or _cut(layer, 0.02, 0.98)
+    return _ramp(layer, _named_ramp("Viridis"), low, high if high > low else low + 1, answer.get("band", 1))
+
+
 def _change(layer, answer):
     reach = max(abs(value) for value in answer.get("range") or _cut(layer, 0.02, 0.98)) or 1
     return _ramp(layer, _named_ramp("RdBu")[::-1], -reach, reach, answer.get("band", 1))
@@ -176,7 +181,7 @@ def _change(layer, answer):
 
 RENDERERS = {"fractions": _fractions, "dominant": _dominant, "date": _date, "composite": _composite,
              "spectral": _spectral, "error": _error, "scaling": _scaling, "departure": _departure, "change": _change,
-             "components": _components}
+             "components": _components, "values": _values}
 
 
 def _cut(layer, lower, upper):

@@ -24,9 +24,8 @@ class Estimate:
     days : ndarray (D,)
     mean, variance : ndarray (D, Q, m) float32
         Of what is observed, C x, without the noise of an observation.
-    innovation : ndarray (T, Q, m) float32
-        y(k) less its prediction from the dates before, over the standard deviation: N(0, 1) where the model holds. NaN
-        where missing.
+    innovation, deviation : ndarray (T, Q, m) float32
+        y(k) less its prediction from the dates before, NaN where missing; and its standard deviation.
     loglikelihood : ndarray (Q,)
         Of all observations of a series.
     """
@@ -35,7 +34,13 @@ class Estimate:
     mean: np.ndarray
     variance: np.ndarray
     innovation: np.ndarray
+    deviation: np.ndarray
     loglikelihood: np.ndarray
+
+    @property
+    def standardised(self):
+        """Innovations over their standard deviations: N(0, 1) where the model holds."""
+        return self.innovation / self.deviation
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def estimate(y, days, model, *, at=None, smoothed=True):
     A, noise = model.matrices(every)
     mean = np.broadcast_to(model.mean, (Q, n))
     states, spread = np.empty((len(every), Q, m), np.float32), np.empty((len(every), Q, m), np.float32)
-    innovation, likelihood = np.full((T, Q, m), np.nan, np.float32), np.empty(Q)
+    innovation, deviation, likelihood = np.empty((T, Q, m), np.float32), np.empty((T, Q, m), np.float32), np.empty(Q)
     pattern, order = _patterns(~np.isnan(y))
     size = max(1, min(CHUNK, VALUES // (len(every) * max(n, m) ** 2)))
     for first in range(0, Q, size):
@@ -129,11 +134,11 @@ def estimate(y, days, model, *, at=None, smoothed=True):
             shared = np.einsum("ij,...jl,il->...i", model.C, P[k + 1], model.C)
             spread[k, part] = shared if len(shared) == 1 else shared[of]
         for number, k in enumerate(where):
-            deviation = np.sqrt(np.einsum("...ii->...i", found.innovation[k]))
-            standard = means.innovation[k] / (deviation if len(deviation) == 1 else deviation[of])
-            innovation[number, part] = np.where(np.isnan(values[k]), np.nan, standard)
+            innovation[number, part] = np.where(np.isnan(values[k]), np.nan, means.innovation[k])
+            shared = np.sqrt(np.einsum("...ii->...i", found.innovation[k]))
+            deviation[number, part] = shared if len(shared) == 1 else shared[of]
         likelihood[part] = means.loglikelihood
-    results = [values[..., 0] if flat else values for values in (states, spread, innovation)]
+    results = [values[..., 0] if flat else values for values in (states, spread, innovation, deviation)]
     return Estimate(every, *results, likelihood)
 
 

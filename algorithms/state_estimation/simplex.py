@@ -64,6 +64,16 @@ def spread(c, covariance, floor=FLOOR):
     return (1 + P * floor) * S * np.sqrt(np.maximum(variance, 0))
 
 
+def spread_of_independent(c, variance, floor=FLOOR):
+    """The same for coordinates with independent errors of these variances, that broadcast to (..., P - 1)."""
+    S = softmax(c)
+    P, B = S.shape[-1], basis(S.shape[-1])
+    middle = S @ B
+    weighed = middle * variance
+    total = variance @ np.square(B).T - 2 * weighed @ B.T + (middle * weighed).sum(axis=-1, keepdims=True)
+    return (1 + P * floor) * S * np.sqrt(np.maximum(total, 0))
+
+
 def softmax(c):
     """exp(B c) over its sum, (..., P)."""
     logits = np.asarray(c) @ basis(c.shape[-1] + 1).T

@@ -75,7 +75,7 @@ def test_patterns_give_what_each_series_alone_gives(smoothed, chunk, monkeypatch
         states = smooth(alone) if smoothed else alone
         np.testing.assert_allclose(found.mean[:, q], states.mean[1:], atol=1e-5)
         np.testing.assert_allclose(found.variance[:, q], np.einsum("kii->ki", states.covariance[1:]), rtol=1e-5)
-        np.testing.assert_allclose(found.innovation[:, q], alone.standardised(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.standardised[:, q], alone.standardised(), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.loglikelihood[q], alone.loglikelihood, rtol=1e-9)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from subpixel.algorithms.state_estimation.simplex import basis, from_basis, softmax, spread, to_basis
+from subpixel.algorithms.state_estimation.simplex import (basis, from_basis, softmax, spread,
+                                                          spread_of_independent, to_basis)
 
 A = np.random.default_rng(0).dirichlet([0.3, 1.0, 2.0, 0.5], size=(6, 50))
 A[0, 0] = [1, 0, 0, 0]
@@ -60,6 +61,12 @@ def test_spread_is_that_of_the_jacobian_for_shared_and_own_covariances():
         expected.append(np.sqrt(np.diag(J @ own @ J.T)))
     np.testing.assert_allclose(spread(c, V), expected)
     np.testing.assert_allclose(spread(c, V[2])[2], expected[2])
+
+
+def test_independent_errors_are_a_diagonal_covariance():
+    rng = np.random.default_rng(4)
+    c, variance = rng.normal(size=(7, 3)), rng.uniform(0.1, 1, size=(7, 3))
+    np.testing.assert_allclose(spread_of_independent(c, variance), spread(c, variance[..., None] * np.eye(3)))
 
 
 def test_one_fraction_or_no_floor_is_refused():

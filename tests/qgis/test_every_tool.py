@@ -20,7 +20,8 @@ EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declar
 RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "date": "paletted",
              "composite": "multibandcolor", "spectral": "multibandcolor", "error": "singlebandpseudocolor",
              "scaling": "singlebandpseudocolor", "departure": "singlebandpseudocolor",
-             "change": "singlebandpseudocolor", "components": "multibandcolor"}
+             "change": "singlebandpseudocolor", "components": "multibandcolor",
+             "values": "singlebandpseudocolor"}
 
 pytestmark = pytest.mark.parametrize("id", TOOLS)
 finished = {}

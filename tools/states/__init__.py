@@ -1,0 +1,1 @@
+"""Series filtered, filled and continued: states between and beyond the dates."""
