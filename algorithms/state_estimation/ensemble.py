@@ -106,8 +106,8 @@ def estimate(y, days, model, N, rng, *, at=None, smoothed=True, inflation=1.0, k
         members = run.smoothed(y[:, part], first[part]) if smoothed else run.filtered(y[:, part], first[part])
         for k, x in members:
             shown = observed(x, model.C)
-            mean[k, part] = shown.mean(axis=0)
-            variance[k, part] = np.square(shown - mean[k, part]).mean(axis=0)
+            centre = mean_of(shown)
+            mean[k, part], variance[k, part] = centre[:, 0], mean_of(np.square(shown - centre))[:, 0]
     return Estimate(every, *(values[..., 0] if flat else values for values in (mean, variance)))
 
 
@@ -130,26 +130,44 @@ def root(covariance):
     return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
 
 
+def mean_of(x, weights=None):
+    """Means (q, 1, n) of members (q, N, n), of equal `weights` or of such (q, N)."""
+    return np.full((1, x.shape[1]), 1 / x.shape[1], x.dtype) @ x if weights is None else weights[:, None] @ x
+
+
 def observed(x, C):
     """C x of states (..., n), float32."""
     return x if np.array_equal(C, np.eye(x.shape[-1])) else x @ C.T.astype(np.float32)
 
 
-def advance(forward, x, interval, date):
-    """
-    States `x` (..., n) after an interval, without noise, float32.
+class Steps:
+    """What brings states (q, N, n) to each of `days` from the one before, without noise."""
 
-    Raises
-    ------
-    ValueError
-        States that are not finite, at the date of this number.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        x = forward.step(x.reshape(-1, x.shape[-1]), interval).astype(np.float32, copy=False).reshape(x.shape)
-        if np.isfinite(x.sum(dtype=np.float64)):
-            return x
-    raise ValueError(f"At date {date} some states are no longer finite numbers: the dynamics let them grow without "
-                     f"end. Keep the states within bounds, or take smaller rates and noise.")
+    def __init__(self, forward, days):
+        self.forward, self.intervals = forward, intervals(days)
+        self.matrices = [forward.matrix(step) for step in self.intervals] if forward.linear else None
+
+    def __call__(self, x, k):
+        """
+        The states `x` of date k - 1 at date k, float32.
+
+        Raises
+        ------
+        ValueError
+            States that are not finite.
+        """
+        if self.matrices:
+            return observed(x, self.matrices[k])
+        with np.errstate(over="ignore", invalid="ignore"):
+            flat = self.forward.step(x.reshape(-1, x.shape[-1]), self.intervals[k])
+            if np.isfinite(flat.sum(dtype=np.float64)):
+                return flat.astype(np.float32, copy=False).reshape(x.shape)
+        raise ValueError(f"At date {k + 1} some states are no longer finite numbers: the dynamics let them grow "
+                         f"without end. Keep the states within bounds, or take smaller rates and noise.")
+
+    def roots(self):
+        """Matrices F (n, n) float32, transposed, of the covariance F F^T that each interval adds."""
+        return [root(self.forward.noise(step)).T.astype(np.float32) for step in self.intervals]
 
 
 class _Run:
@@ -158,15 +176,15 @@ class _Run:
     def __init__(self, model, every, number, N, rng, inflation, keep):
         self.model, self.number, self.inflation = model, number, np.float32(inflation)
         self.keep = keep or (lambda x: x)
-        self.steps = intervals(every)
-        n, m, F = model.forward.n, len(model.C), model.forward
+        self.step = Steps(model.forward, every)
+        n, m = model.forward.n, len(model.C)
         noise = draws(rng, len(every), N, n + m)
         self.first = noise[0, :, :n] @ root(model.covariance).T.astype(np.float32)
-        self.w = [each[:, :n] @ root(F.noise(step)).T.astype(np.float32) for each, step in zip(noise, self.steps)]
+        self.w = [each[:, :n] @ F for each, F in zip(noise, self.step.roots())]
         self.v = noise[:, :, n:] @ root(model.R).T.astype(np.float32)
 
     def filtered(self, y, mean):
-        """Yield number and members (N, q, n) of every date, each after what is observed at it."""
+        """Yield number and members (q, N, n) of every date, each after what is observed at it."""
         for k, _, x in self._dates(y, mean):
             yield k, x
 
@@ -176,7 +194,7 @@ class _Run:
         x = kept[-1][2]
         yield kept[-1][0], x
         for (k, _, now), (_, then, _) in zip(kept[-2::-1], kept[:0:-1]):
-            a, b = now - now.mean(axis=0), then - then.mean(axis=0)
+            a, b = now - mean_of(now), then - mean_of(then)
             V = _covariance(b, b)
             V += RIDGE * np.einsum("qii->q", V)[:, None, None] / V.shape[-1] * np.eye(V.shape[-1])
             x = self.keep(now + _times(_divided(_covariance(a, b), V), x - then))
@@ -184,12 +202,12 @@ class _Run:
 
     def _dates(self, y, mean):
         """Yield number, predicted and filtered members of every date."""
-        x = mean.astype(np.float32) + self.first[:, None]
-        for k, step in enumerate(self.steps):
+        x = mean.astype(np.float32)[:, None] + self.first
+        for k in range(len(self.w)):
             if k:
-                x = advance(self.model.forward, x, step, k + 1) + self.w[k][:, None]   # (5.4.8)
+                x = self.step(x, k) + self.w[k]                  # (5.4.8)
             if k and self.inflation != 1:
-                centre = x.mean(axis=0)
+                centre = mean_of(x)
                 x = centre + self.inflation * (x - centre)
             predicted = x = self.keep(x)
             if k in self.number:
@@ -201,16 +219,16 @@ class _Run:
         seen = ~np.isnan(y)
         if not seen.any():
             return x
-        predicted = (observed(x, self.model.C) + v[:, None]) * seen
-        a, b = x - x.mean(axis=0), predicted - predicted.mean(axis=0)
+        predicted = (observed(x, self.model.C) + v) * seen[:, None]
+        a, b = x - mean_of(x), predicted - mean_of(predicted)
         S = _covariance(b, b) + (~seen)[..., None] * np.eye(y.shape[-1])
         gain = _divided(_covariance(a, b), S)
-        return self.keep(x + _times(gain, np.where(seen, y, 0).astype(np.float32) - predicted))
+        return self.keep(x + _times(gain, np.where(seen, y, 0).astype(np.float32)[:, None] - predicted))
 
 
 def _covariance(a, b):
-    """Covariances (q, i, j) of deviations (N, q, i) and (N, q, j), with the divisor N, float64."""
-    return np.einsum("Nqi,Nqj->qij", a, b, optimize=False).astype(np.float64) / len(a)
+    """Covariances (q, i, j) of deviations (q, N, i) and (q, N, j), with the divisor N, float64."""
+    return (np.swapaxes(a, 1, 2) @ b).astype(np.float64) / a.shape[1]
 
 
 def _divided(a, V):
@@ -222,9 +240,9 @@ def _divided(a, V):
 
 
 def _times(gain, x):
-    """gain (q, i, j) times x (N, q, j), float32."""
-    gain = gain.astype(np.float32)
-    return gain[..., 0] * x if x.shape[-1] == 1 else np.einsum("qij,Nqj->Nqi", gain, x)
+    """gain (q, i, j) times x (q, N, j), float32."""
+    gain = np.swapaxes(gain.astype(np.float32), 1, 2)
+    return x * gain if x.shape[-1] == 1 else x @ gain
 
 
 def _check(model, y, N, inflation):
