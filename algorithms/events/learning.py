@@ -12,6 +12,7 @@ ROUNDS = 5          # of aligning events whose dates are not known
 BRIGHTEST = 0.999   # quantile of a feature that becomes 1
 TRUSTED = 0.6       # of the unlabelled series, those that look most like background, of which the courses are made
 PASSES = 2          # of leaving out the others
+EARLY = 0.3         # of a pattern at its strongest date; with less on its first dates it has not begun
 LITTLE = 0.2        # of a pattern at its strongest date; with less on all later dates it is over
 
 
@@ -169,7 +170,8 @@ def take_apart(X, valid, label, date, length, rng, *, unlabelled=None, backgroun
         0 for event-free samples, otherwise the class, 1..C.
     date : ndarray (Q,) of int
         The date at which an event begins, from 0; -1 where it is not known: then it is where the sample exceeds its
-        background most, refined by where the class's pattern fits best.
+        background most, refined by where the class's pattern fits best, and moved to where that pattern begins if no
+        sample of the class has a date.
     length : int
         Dates that an event lasts at most.
     rng : numpy.random.Generator
@@ -195,17 +197,26 @@ def take_apart(X, valid, label, date, length, rng, *, unlabelled=None, backgroun
     date, planted = np.array(date), np.flatnonzero(~free)
     unknown = planted[date[planted] < 0]
     more = np.maximum(_difference(X[:, unknown], valid[unknown], V, np.full(len(unknown), n), length), 0)
-    date[unknown] = _most(more, length)
-    for _ in range(ROUNDS):
+
+    def look():
+        """What is at the dates, where it is valid, and the pattern of each class."""
         found = _difference(X[:, planted], valid[planted], V, date[planted], length)
         windows, seen = _windows(found, valid[planted], date[planted], length)
-        patterns = np.stack([_pattern(windows[:, label[planted] == k], seen[label[planted] == k])
-                             for k in range(1, C + 1)])
+        return windows, seen, np.stack([_pattern(windows[:, label[planted] == k], seen[label[planted] == k])
+                                        for k in range(1, C + 1)])
+
+    known = np.isin(np.arange(1, C + 1), label[planted[date[planted] >= 0]])
+    date[unknown] = _most(more, length)
+    for _ in range(ROUNDS):
+        windows, seen, patterns = look()
         moved = _best_fit(_difference(X[:, unknown], valid[unknown], V, date[unknown], length),
                           patterns[label[unknown] - 1])
+        late = np.where(known, 0, [beginning(pattern) for pattern in patterns])   # a window may begin before its event
+        moved = np.minimum(moved + late[label[unknown] - 1], n - 1)
         if (moved == date[unknown]).all():
             break
         date[unknown] = moved
+    windows, seen, patterns = look()
     empty = patterns.reshape(C, -1).max(axis=1) <= 0
     if empty.any():
         raise Indistinct(int(empty.argmax()) + 1)
@@ -332,6 +343,12 @@ def _pattern(windows, seen):
     left = np.linalg.norm(mean, axis=0)
     mean[:, lasting(np.where(left >= LITTLE * left.max(), mean, 0)):] = 0
     return mean
+
+
+def beginning(pattern):
+    """How many dates pass before a pattern (m, length) begins."""
+    size = np.linalg.norm(pattern, axis=0)
+    return int((size >= EARLY * size.max()).argmax())
 
 
 def lasting(pattern):

@@ -52,7 +52,7 @@ class Settings:
     changes: bool = True
     mixtures: int = 1000
     threshold: str = "max"
-    beta: float | None = None
+    beta: float | None = 2.0
 
 
 class EventNetwork:

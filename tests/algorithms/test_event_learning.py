@@ -142,6 +142,18 @@ def test_dates_that_are_not_given_are_found():
     assert (found.date == made.date[q])[planted & (hidden >= 0)].all()
 
 
+def test_an_event_of_unknown_date_begins_where_its_pattern_does():
+    rng = np.random.default_rng(1)
+    X, valid, label = np.ones((2, 40, 16)), np.ones((40, 16), bool), np.repeat([0, 1], 20)
+    date = np.where(label, rng.integers(2, 9, 40), -1)
+    for q in range(20, 40):
+        X[0, q, date[q]:date[q] + 3] += [3.0, 2, 2]
+    X += rng.uniform(0, 0.1, X.shape)
+    found = take_apart(X, valid, label, np.full(40, -1), 6, np.random.default_rng(0), backgrounds=1)
+    assert np.array_equal(found.date, date)
+    assert np.allclose(found.patterns[0, 0], [3, 2, 2, 0, 0, 0], atol=0.1)
+
+
 def test_mixtures_move_events_to_other_series_and_dates():
     made, X = scene()
     q = samples(made)
@@ -274,7 +286,7 @@ def learned(batch=50, **settings):
 def test_thresholds_come_from_the_event_free_samples():
     for rule, limit in (("max", lambda index: index.max(axis=1)),
                         ("mean", lambda index: np.exp(np.log(index).mean(axis=1)))):
-        net, index, found, X, valid = learned(threshold=rule)
+        net, index, found, X, valid = learned(threshold=rule, beta=None)
         assert np.allclose(net.limits, limit(index[:, found.label == 0]))
         assert np.allclose(net.detect(X, valid).index, index / net.limits[:, None], rtol=1e-3)
 
@@ -285,7 +297,7 @@ def test_uncertainty_is_reduced_where_that_is_asked_for():
     latent = net.uncertainty.latent(index)
     assert np.allclose(net.limits, latent[:, found.label == 0].max(axis=1))
     assert np.allclose(net.detect(X, valid).index, latent / net.limits[:, None], rtol=1e-3, atol=1e-6)
-    assert learned()[0].uncertainty is None
+    assert learned()[0].uncertainty.beta == 2 and learned(beta=None)[0].uncertainty is None
 
 
 def test_settings_change_what_is_learned():

@@ -254,7 +254,7 @@ def test_networks_find_what_was_planted(series, tmp_path, tool, more):
     assert any(line.startswith("Learning ") for line in said)
     settings = json.loads(str(models.load(str(tmp_path / "model.npz"), (tool,))[1]["settings"]))
     wanted = {"length": 3, "backgrounds": 2, "K": 40, "C": 3, "mixtures": 50, "changes": not more, "groups": 12,
-              "beta": 0.0 if more else None, "threshold": "max", "fidelity": 1e6, "sparsity": 0.0}
+              "beta": 0.0 if more else 2.0, "threshold": "max", "fidelity": 1e6, "sparsity": 0.0}
     assert settings == wanted
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     for words in ("Learning", "What the events change", "images off on average"):
