@@ -143,3 +143,15 @@ def test_curves_are_broken_where_a_wavelength_or_a_value_is_missing():
     ("", "")])
 def test_an_error_is_said_as_a_sentence(words, sentence):
     assert sentence_of(ValueError(words)) == sentence
+
+
+def test_a_history_has_a_band_around_it_and_what_was_measured_as_points():
+    figures = []
+    report = Report("t", "a")
+    report.plot = figures.append
+    dates = ["2020-01-01", "2020-02-01", "2020-03-01"]
+    report.history(dates, {"tree": [1, 2, 3]}, "Fraction", {"tree": [1, 1, 2]}, {"tree": [1.5, np.nan, 2.5]})
+    band, line, points = figures[0].data
+    np.testing.assert_array_equal(band.y, [0, 1, 1, 5, 3, 2])
+    assert line.mode == "lines" and points.mode == "markers" and points.marker.color == line.line.color
+    np.testing.assert_array_equal(points.y, [1.5, np.nan, 2.5])
