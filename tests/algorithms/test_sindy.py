@@ -22,11 +22,10 @@ def attractor():
     return np.stack(states, axis=1), Smoother(STEP * np.arange(400))
 
 
-@pytest.mark.parametrize("solver", ("omp", "lh"))
-def test_finds_all_of_lorenz(attractor, solver):
+def test_finds_all_of_lorenz(attractor):
     X, smoother = attractor
     dictionary = Dictionary(3)
-    s = discover(X, smoother, np.zeros_like, dictionary, solver=solver, most=15)
+    s = discover(X, smoother, np.zeros_like, dictionary)
     expected = np.zeros((20, 3))
     for name, row in (("x", (-10, 28, 0)), ("y", (10, -1, 0)), ("z", (0, 0, -8 / 3)), ("x z", (0, -1, 0)),
                       ("x y", (0, 0, 1))):
@@ -35,13 +34,14 @@ def test_finds_all_of_lorenz(attractor, solver):
     np.testing.assert_allclose(s, expected, rtol=2e-3)
 
 
-def test_finds_only_what_is_missing(attractor):
+@pytest.mark.parametrize("solver", ("omp", "lh"))
+def test_finds_only_what_is_missing(attractor, solver):
     X, smoother = attractor
 
     def known(x):
         return lorenz(x) - np.stack([0 * x[..., 0], -x[..., 0] * x[..., 2], 5 + 0 * x[..., 0]], axis=-1)
     dictionary = Dictionary(3)
-    s = discover(X, smoother, known, dictionary)
+    s = discover(X, smoother, known, dictionary, solver)
     names = dictionary.names("xyz")
     assert [(names[i], j) for i, j in zip(*np.nonzero(s))] == [("1", 2), ("x z", 1)]
     np.testing.assert_allclose(s[s != 0], (5, -1), rtol=1e-3)
@@ -99,6 +99,7 @@ def test_pruning_takes_away_as_long_as_the_residue_stays():
     np.testing.assert_allclose(prune(A, b, every, 0.01), [10, 3, 0.4, 0.3, 0])   # sqrt(1 + 0.01) = 1.005
     np.testing.assert_allclose(prune(A, b, every, 0.06), [10, 3, 0.4, 0, 0])     # sqrt(1 + 0.10) = 1.049
     np.testing.assert_allclose(prune(A, b, every, 0.13), [10, 3, 0, 0, 0])       # sqrt(1 + 0.26) = 1.122
+    np.testing.assert_allclose(prune(A, b, every, 0, error=1.02), [10, 3, 0.4, 0.3, 0])
     np.testing.assert_array_equal(prune(A, b, every, 100), 0)
     np.testing.assert_allclose(prune(A, b, np.array([0, 2]), 0), [10, 0, 0.4, 0, 0])
 
