@@ -204,6 +204,19 @@ class TableOutput(Output):
 
 
 @dataclass(frozen=True)
+class FeaturesOutput(Output):
+    """
+    A layer of lines or polygons, shaded by the field `shade`, whose values are 0 to 1.
+
+    Of `times`, two fields of dates, each feature is shown from the first to the second.
+    """
+
+    geometry: str = field(kw_only=True)   # "line" or "polygon"
+    shade: str = field(kw_only=True)
+    times: tuple = field(kw_only=True)
+
+
+@dataclass(frozen=True)
 class ReportOutput(Output):
     """One self-contained HTML file."""
 

@@ -38,7 +38,8 @@ class Job:
         self.tool, self.values, self._outputs, self._version, self._tell = tool, values, outputs, version, tell
         self._kept = kept or {}
         self._passes, self._passed, self._percent, self._scenes = 1, 0, -1, {}
-        self.result = {"numbers": {}, "rasters": {}, "folders": {}, "spectra": {}, "tables": {}}
+        self.result = {"numbers": {}, "rasters": {}, "folders": {}, "spectra": {}, "tables": {},
+                       "features": {}}
 
     def value(self, parameter):
         """A number, choice, flag, text, file or field, as given or its default."""
@@ -226,6 +227,21 @@ class Job:
         """Rows for a table, dictionaries of plain values with the same keys in the same order."""
         if self.wants(output):
             self.result["tables"][output.name] = [{name: plain(value) for name, value in row.items()} for row in rows]
+
+    def give_features(self, output, features, parameter):
+        """
+        Features for a layer in the CRS of the rasters behind a `parameter`.
+
+        Each is a dictionary of `points`, those of a line or around a polygon, and `attributes`, plain values; the
+        fields of the output's `times` hold datetimes.
+        """
+        if self.wants(output):
+            self.result["features"][output.name] = {
+                "raster": parameter.name, "geometry": output.geometry, "shade": output.shade, "times": output.times,
+                "features": [{"points": [[float(part) for part in point] for point in feature["points"]],
+                              "attributes": {name: value.isoformat() if name in output.times else plain(value)
+                                             for name, value in feature["attributes"].items()}}
+                             for feature in features]}
 
     def give_number(self, output, value):
         """A number, as a plain Python one."""

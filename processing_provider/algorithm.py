@@ -18,7 +18,7 @@ from .rasters import RasterSource, files_of, is_ours
 from .staging import Staging
 from .words import spoken, tr
 
-LAYERS = (declare.RasterOutput, declare.SpectraOutput, declare.TableOutput)
+LAYERS = (declare.RasterOutput, declare.SpectraOutput, declare.TableOutput, declare.FeaturesOutput)
 ICON = str(engine_python.ROOT / "icon.svg")
 
 
@@ -232,9 +232,9 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 return {}
             staging.deliver()
         for output in self._tool.outputs():
-            if output.name in result["rasters"] or output.name in result["spectra"]:
+            if any(output.name in result[kind] for kind in ("rasters", "spectra", "features")):
                 # points show where spectra come from, and a scene in natural colours what the other maps are of
-                above = output.name in result["spectra"] or output.style is declare.Style.SPECTRAL
+                above = output.name not in result["rasters"] or output.style is declare.Style.SPECTRAL
                 styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", above)
             elif isinstance(output, declare.FolderOutput) and output.name in targets and output.dated:
                 folder, written = targets[output.name], files_in(targets, output.name, result)
@@ -403,5 +403,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             crs = QgsCoordinateReferenceSystem.fromWkt(answer["crs"]) if answer["crs"] else self._crs(answer["raster"])
             if vectors.write_spectra(Path(outputs[name]), answer["features"], crs, context.transformContext()):
                 styles.style_spectra(Path(outputs[name]), answer)
+        for name, answer in result["features"].items():
+            vectors.write_features(Path(outputs[name]), answer, self._crs(answer["raster"]), context.transformContext())
+            styles.style_features(Path(outputs[name]), answer)
         for name, rows in result["tables"].items():
             vectors.write_table(Path(outputs[name]), rows, context.transformContext())

@@ -16,7 +16,8 @@ from .words import tr
 
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".bsq", ".bil", ".bip", ".dat", ".jp2", ".nc", ".kea")   # in a folder
 PERHAPS = (".h5", ".he5", ".hdf", ".hdf5", ".nc4", ".zip", ".gz", ".tgz", ".tar", ".safe", ".zarr", ".rfl")
-GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "polygon": Qgis.ProcessingSourceType.VectorPolygon}
+GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "line": Qgis.ProcessingSourceType.VectorLine,
+              "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
 
 def definition(parameter):
@@ -96,6 +97,9 @@ def destination(output):
         made = QgsProcessingParameterRasterDestination(output.name, label, None, output.optional, create)
     elif isinstance(output, (declare.SpectraOutput, declare.TableOutput)):
         made = QgsProcessingParameterVectorDestination(output.name, label, Qgis.ProcessingSourceType.Vector, None,
+                                                       output.optional, create)
+    elif isinstance(output, declare.FeaturesOutput):
+        made = QgsProcessingParameterVectorDestination(output.name, label, GEOMETRIES[output.geometry], None,
                                                        output.optional, create)
     elif isinstance(output, declare.FolderOutput):
         made = QgsProcessingParameterFolderDestination(output.name, label, None, output.optional, create)

@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
-from qgis.core import (Qgis, QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement,
-                       QgsDateTimeRange, QgsGradientColorRamp, QgsGradientStop, QgsMarkerSymbol,
-                       QgsMultiBandColorRenderer, QgsPalettedRasterRenderer, QgsPalLayerSettings,
-                       QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils,
-                       QgsProperty, QgsRasterLayer, QgsRasterShader, QgsRendererCategory,
+from qgis.core import (Qgis, QgsCategorizedSymbolRenderer, QgsColorRampShader, QgsContrastEnhancement, QgsDateTimeRange,
+                       QgsFillSymbol, QgsGradientColorRamp, QgsGradientStop, QgsGraduatedSymbolRenderer, QgsLineSymbol,
+                       QgsMarkerSymbol, QgsMultiBandColorRenderer, QgsPalLayerSettings, QgsPalettedRasterRenderer,
+                       QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils, QgsProperty,
+                       QgsRasterLayer, QgsRasterShader, QgsRendererCategory, QgsRendererRange,
                        QgsSingleBandPseudoColorRenderer, QgsStyle, QgsSymbolLayer, QgsTextBufferSettings, QgsTextFormat,
                        QgsVectorLayer, QgsVectorLayerSimpleLabeling)
 from qgis.PyQt import sip
@@ -17,6 +17,7 @@ from qgis.PyQt.QtGui import QColor
 from .words import tr
 
 STOPS = 11
+SHADES = 5
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):
@@ -215,6 +216,30 @@ def _ramp(layer, colours, low, high, band=1):
     renderer.setClassificationMin(low)
     renderer.setClassificationMax(high)
     return renderer
+
+
+def style_features(path, answer):
+    """Write the `.qml` of lines or polygons: shades of a field from 0 to 1, and the time for which each stands."""
+    layer = QgsVectorLayer(str(path), path.stem, "ogr")
+    if not layer.isValid():
+        return
+    ramp, ranges = _named_ramp("Viridis"), []
+    for step in range(SHADES):
+        colour = ramp[round(step * (STOPS - 1) / (SHADES - 1))].name()
+        symbol = QgsLineSymbol.createSimple({"line_color": colour, "line_width": "0.8"}) \
+            if answer["geometry"] == "line" else QgsFillSymbol.createSimple(
+                {"style": "no", "outline_color": colour, "outline_width": "0.6"})
+        low, high = step / SHADES, (step + 1) / SHADES
+        ranges.append(QgsRendererRange(low, high, symbol, f"{low:g} - {high:g}"))
+    layer.setRenderer(QgsGraduatedSymbolRenderer(answer["shade"], ranges))
+    begin, end = answer["times"]
+    temporal = layer.temporalProperties()
+    temporal.setMode(Qgis.VectorTemporalMode.FeatureDateTimeStartAndEndFromFields)
+    temporal.setStartField(begin)
+    temporal.setEndField(end)
+    temporal.setLimitMode(Qgis.VectorTemporalLimitMode.IncludeBeginExcludeEnd)
+    temporal.setIsActive(True)
+    layer.saveNamedStyle(str(path.with_suffix(".qml")))
 
 
 def style_spectra(path, answer):

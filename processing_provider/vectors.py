@@ -2,14 +2,16 @@
 
 import json
 import math
+from datetime import datetime
 
 from qgis.core import (Qgis, QgsCoordinateReferenceSystem, QgsFeature, QgsField, QgsFields, QgsGeometry, QgsPointXY,
                        QgsProcessingException, QgsVectorFileWriter)
-from qgis.PyQt.QtCore import QMetaType
+from qgis.PyQt.QtCore import QDateTime, QMetaType, Qt
 
 from .words import tr
 
-TYPES = {bool: QMetaType.Type.Bool, int: QMetaType.Type.LongLong, float: QMetaType.Type.Double}
+TYPES = {bool: QMetaType.Type.Bool, int: QMetaType.Type.LongLong, float: QMetaType.Type.Double,
+         datetime: QMetaType.Type.QDateTime}
 OWN = ("name", "profile", "source")
 
 
@@ -21,34 +23,44 @@ def write_spectra(path, features, crs, transform_context):
     """
     rows = [{"name": feature["name"], "profile": json.dumps(feature["profile"]), "source": feature["source"],
              **feature["attributes"]} for feature in features]
-    points = [feature["point"] for feature in features]
-    _write(path, rows, points, crs, transform_context, {name: str for name in OWN})
+    points = [feature["point"] and QgsGeometry.fromPointXY(QgsPointXY(*feature["point"])) for feature in features]
+    kind = Qgis.WkbType.Point if any(points) else Qgis.WkbType.NoGeometry
+    _write(path, rows, points, kind, crs, transform_context, {name: str for name in OWN})
     return any(points)
+
+
+def write_features(path, answer, crs, transform_context):
+    """Write lines or polygons, as the engine gives them, to a file."""
+    line, features = answer["geometry"] == "line", answer["features"]
+    shapes = [[QgsPointXY(*point) for point in feature["points"]] for feature in features]
+    _write(path, [feature["attributes"] for feature in features],
+           [QgsGeometry.fromPolylineXY(shape) if line else QgsGeometry.fromPolygonXY([shape]) for shape in shapes],
+           Qgis.WkbType.LineString if line else Qgis.WkbType.Polygon, crs, transform_context,
+           {name: datetime for name in answer["times"]})
 
 
 def write_table(path, rows, transform_context):
     """Write rows, dictionaries of plain values, to a file without geometry."""
-    _write(path, rows, [None] * len(rows), None, transform_context, {})
+    _write(path, rows, [None] * len(rows), Qgis.WkbType.NoGeometry, None, transform_context, {})
 
 
-def _write(path, rows, points, crs, transform_context, kinds):
-    """Write rows and their points; `kinds` holds the types of fields that are there in any case."""
-    kinds = _kinds(rows, dict(kinds))
+def _write(path, rows, shapes, geometry, crs, transform_context, given):
+    """Write rows and their shapes, None or of the type `geometry`; the types of some fields are `given`."""
+    kinds = {**_kinds(rows, {name: kind for name, kind in given.items() if kind is str}), **given}
     fields = QgsFields()
     for name, kind in kinds.items():
         fields.append(QgsField(name, TYPES.get(kind, QMetaType.Type.QString)))
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = QgsVectorFileWriter.driverForExtension(path.suffix)
     options.layerName = path.stem
-    geometry = Qgis.WkbType.Point if any(points) else Qgis.WkbType.NoGeometry
     writer = QgsVectorFileWriter.create(str(path), fields, geometry, crs or QgsCoordinateReferenceSystem(),
                                         transform_context, options)
     _check(writer, path)
-    for row, point in zip(rows, points):
+    for row, shape in zip(rows, shapes):
         feature = QgsFeature(fields)
         feature.setAttributes([_as(kind, row.get(name)) for name, kind in kinds.items()])
-        if point:
-            feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(*point)))
+        if shape:
+            feature.setGeometry(shape)
         writer.addFeature(feature)
         _check(writer, path)
     writer.flushBuffer()
@@ -68,6 +80,10 @@ def _kinds(rows, kinds):
 def _as(kind, value):
     if value is None or isinstance(value, float) and not math.isfinite(value):
         return None
+    if kind is datetime:
+        date = QDateTime.fromString(value, Qt.DateFormat.ISODate)
+        date.setTimeSpec(Qt.TimeSpec.UTC)
+        return date
     return kind(value) if kind in TYPES else str(value)
 
 

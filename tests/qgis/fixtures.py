@@ -48,6 +48,11 @@ def at(col, row):
     return g[0] + g[1] * x + g[2] * y, g[3] + g[4] * x + g[5] * y
 
 
+def pixel(x, y):
+    """Column and row of map coordinates, with (0, 0) at the first pixel's outer corner."""
+    return gdal.ApplyGeoTransform(gdal.InvGeoTransform(GEOTRANSFORM), x, y)
+
+
 def raster(path, cube, kind=gdal.GDT_Int16, nodata=NODATA, names=None, wavelengths=None, referenced=True,
            driver="GTiff", options=(), geotransform=GEOTRANSFORM):
     """Write a cube (bands, rows, cols)."""
@@ -210,6 +215,9 @@ def make(folder):
         "samples": layer(folder / "samples.gpkg", "samples", [
             (f"POINT ({at(col, row)[0]} {at(col, row)[1]})", (name,)) for name, (row, col) in pure.items()],
             [("class", ogr.OFTString)]),
+        "box": layer(folder / "box.gpkg", "box", [
+            ("POLYGON ((" + ", ".join("{} {}".format(*at(col, row)) for col, row in (
+                (9, 11), (19, 11), (19, 17), (9, 17), (9, 11))) + "))", ())], [], ogr.wkbPolygon),
         "fractions": layer(folder / "fractions.gpkg", "fractions", [
             (f"POINT ({at(col, row)[0]} {at(col, row)[1]})", (float(A[1, row, col]),)) for row, col in points],
             [("fraction", ogr.OFTReal)]),

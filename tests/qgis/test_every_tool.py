@@ -16,7 +16,7 @@ from subpixel.tools import all_tools
 
 TOOLS = all_tools()
 EXTENSIONS = {declare.RasterOutput: "tif", declare.SpectraOutput: "gpkg", declare.TableOutput: "gpkg",
-              declare.ReportOutput: "html"}
+              declare.FeaturesOutput: "gpkg", declare.ReportOutput: "html"}
 RENDERERS = {"fractions": "singlebandpseudocolor", "dominant": "paletted", "date": "paletted",
              "composite": "multibandcolor", "spectral": "multibandcolor", "error": "singlebandpseudocolor",
              "scaling": "singlebandpseudocolor", "departure": "singlebandpseudocolor",
@@ -187,6 +187,21 @@ def test_spectra_are_layers_of_profiles(id, result):
                     assert layer.crs().authid() == "EPSG:32633"
 
 
+def test_features_lie_on_the_ground_in_their_times(id, result):
+    for output in TOOLS[id].outputs():
+        if isinstance(output, declare.FeaturesOutput):
+            layer = QgsVectorLayer(result[1][output.name], output.name)
+            assert layer.crs().authid() == "EPSG:32633" and layer.featureCount() > 0
+            assert layer.renderer().type() == "graduatedSymbol" and layer.renderer().classAttribute() == output.shade
+            assert layer.geometryType().name.lower() == output.geometry
+            assert layer.loadDefaultStyle()[1] and layer.temporalProperties().isActive()
+            begin, end = output.times
+            for feature in layer.getFeatures():
+                assert feature[begin] < feature[end] and 0 <= feature[output.shade] <= 1
+                col, row = fixtures.pixel(*feature.geometry().centroid().asPoint())
+                assert 0 <= col <= fixtures.COLS and 0 <= row <= fixtures.ROWS
+
+
 def test_tables_have_rows(id, result):
     for output in TOOLS[id].outputs():
         if isinstance(output, declare.TableOutput):
@@ -218,4 +233,8 @@ def test_same_seed_gives_the_same_result(id, result, examples, run, tmp_path):
         elif isinstance(output, declare.SpectraOutput):
             first, second = ([feature["profile"] for feature in QgsVectorLayer(path, "x").getFeatures()]
                              for path in (first, second))
+            assert first == second
+        elif isinstance(output, declare.FeaturesOutput):
+            first, second = ([(feature.geometry().asWkt(), feature.attributes()) for feature in
+                              QgsVectorLayer(path, "x").getFeatures()] for path in (first, second))
             assert first == second

@@ -1,0 +1,78 @@
+"""The tool `tracker` without QGIS."""
+
+from datetime import datetime
+
+import numpy as np
+import pytest
+from toolruns import TRANSFORM, raster, run_tool
+
+from subpixel.engine.sentences import UserError
+
+ROWS, COLS = 40, 50
+DATES = ("2021-07-01", "2021-07-02", "2021-07-03", "2021-07-05", "2021-07-06")
+CENTRES = np.array([[12.0, 12.0], [15.0, 14.0], [18.0, 15.0], [22.0, 19.0], [25.0, 21.0]])
+
+
+def movie(folder, hidden=()):
+    """Images of a bright spot that moves to `CENTRES`, without the dates `hidden`, where all is nodata but a corner."""
+    rng, given = np.random.default_rng(0), []
+    y, x = np.mgrid[:ROWS, :COLS] + 0.5
+    for number, (date, (col, row)) in enumerate(zip(DATES, CENTRES)):
+        spot = np.clip(1.2 - ((x - col) / 5) ** 2 - ((y - row) / 4) ** 2, 0, 1)
+        cube = np.stack([100 + 5 * np.sin(x / 9) + size * spot for size in (60, 30)])
+        cube += rng.normal(0, 2, cube.shape)
+        if number in hidden:
+            cube[:, :, 5:] = -9999
+        given.append({"path": str(raster(folder / f"frame_{date}.tif", cube)), "crs": None})
+    return given
+
+
+def polygon(left, top, right, bottom):
+    """A box in pixels as the provider hands it over."""
+    ring = [TRANSFORM * corner for corner in ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))]
+    return {"geometry": {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}, "id": 1,
+            "attributes": {}}
+
+
+def follow(folder, images, boxes=None, **options):
+    start = {"features": boxes or [polygon(7, 8, 17, 16)], "source": "box"}
+    return run_tool("tracker", {"IMAGES": images, "START": start, **options},
+                    TRACK=folder / "track.gpkg", BOXES=folder / "boxes.gpkg", REPORT=folder / "report.html")
+
+
+def test_the_track_is_the_targets_way_in_map_units(tmp_path):
+    result, _ = follow(tmp_path, movie(tmp_path))
+    track, boxes = result["features"]["TRACK"], result["features"]["BOXES"]
+    assert (track["raster"], track["geometry"], boxes["geometry"]) == ("IMAGES", "line", "polygon")
+    assert len(track["features"]) == 4 and len(boxes["features"]) == 5
+    for number, piece in enumerate(track["features"]):
+        for point, centre in zip(piece["points"], CENTRES[number:]):
+            assert np.hypot(*np.subtract(point, TRANSFORM * centre)) < 1.5 * 30
+        values, (first, second) = piece["attributes"], piece["points"]
+        assert values["begin"] == f"{DATES[number]}T00:00:00" and values["end"] == f"{DATES[number + 1]}T00:00:00"
+        assert values["distance"] == pytest.approx(np.hypot(*np.subtract(second, first)))
+        days = (datetime.fromisoformat(values["end"]) - datetime.fromisoformat(values["begin"])).days
+        assert values["speed"] == pytest.approx(values["distance"] / days)
+        assert values["found"] is True and 0.5 < values["confidence"] <= 1 and 0 < values["sd"] < 60
+    first = boxes["features"][0]["points"]
+    assert np.allclose(first, [TRANSFORM * corner for corner in ((7, 8), (17, 8), (17, 16), (7, 16), (7, 8))])
+    assert result["numbers"]["FOUND"] == 5 and result["numbers"]["CONFIDENCE"] > 0.7
+    words = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert words.count("<figure>") == 5 and "Images and boxes" in words
+
+
+def test_a_hidden_target_is_lost_said_and_found_again(tmp_path):
+    result, said = follow(tmp_path, movie(tmp_path, hidden=(2,)))
+    assert [piece["attributes"]["found"] for piece in result["features"]["TRACK"]["features"]] == [
+        True, False, True, True]
+    assert any("lost at 1 of 5 dates" in words for words in said) and result["numbers"]["FOUND"] == 4
+    spread = [piece["attributes"]["sd"] for piece in result["features"]["TRACK"]["features"]]
+    assert spread[1] > 2 * spread[0] and spread[1] > 2 * spread[2]
+
+
+@pytest.mark.parametrize("boxes, words", [
+    ([polygon(-3, 8, 7, 16)], "draw it within them"), ([polygon(7, 8, 9, 16)], "at least 3 x 3 pixels"),
+    ([polygon(7, 8, 17, 16), polygon(20, 20, 30, 30)], "the layer has 2")])
+def test_refuses_boxes(boxes, words, tmp_path):
+    with pytest.raises((UserError, ValueError), match=words):
+        follow(tmp_path, movie(tmp_path), boxes)
