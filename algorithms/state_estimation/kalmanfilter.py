@@ -10,7 +10,8 @@ from .model import intervals, start, variance
 
 CHUNK = 16384          # series at once: their states stay near the processor
 VALUES = 4_000_000     # entries of the covariances of all dates, at most, in each of a dozen arrays
-STARTS = ((0.03, 0.1), (0.3, 0.5))   # of steps and noise, as shares of the variance of a series
+STARTS = ((0.1, 1e-4, 0.1), (0.01, 0.03, 0.5))   # of level, slope or season, noise, as shares of a series' variance
+SETTLED = 1e-7   # share by which a step of the search for noise raises the log-likelihood at the end
 STEPS, NOISE = (1e-7, 1e2), (1e-6, 1e1)   # what is searched, as such shares
 
 
@@ -217,8 +218,9 @@ def noise_levels(y, days, make_forward, powers, *, steps=None, noise=None):
         return Levels(*levels([]), likelihood([]), True)
     count = (~np.isnan(y)).sum()
     bounds = [np.log(STEPS if index < len(units) else NOISE) for index in free]
-    runs = [minimize(lambda x: -likelihood(x) / count, np.log([begin[index == len(units)] for index in free]),
-                     method="L-BFGS-B", bounds=bounds) for begin in STARTS]
+    begins = [np.log([(*begin[:len(units)], begin[-1])[index] for index in free]) for begin in STARTS]
+    runs = [minimize(lambda x: -likelihood(x) / count, begin, method="L-BFGS-B", bounds=bounds,
+                     options={"ftol": SETTLED, "gtol": SETTLED**0.5}) for begin in begins]
     best = min(runs, key=lambda run: run.fun)
     return Levels(*levels(best.x), float(-best.fun * count), bool(best.success))
 

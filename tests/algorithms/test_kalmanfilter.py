@@ -199,3 +199,14 @@ def test_what_does_not_fit_is_said(change, words):
 def test_series_that_do_not_vary_have_no_noise_to_find(y):
     with pytest.raises(ValueError, match="do not vary over time"):
         noise_levels(y, np.arange(5.0), RandomWalk, [1])
+
+
+def test_a_slope_that_does_not_change_is_told_from_noise():
+    """A second maximum, of a slope that takes up the steps of the level, lies lower."""
+    rng = np.random.default_rng(1)
+    days = 16.0 * np.arange(24)
+    y = np.cumsum(rng.normal(0, 0.1, (24, 400)), axis=0) + 0.5 * np.sin(days / 58)[:, None]
+    y += rng.normal(0, 0.2, y.shape)
+    found = noise_levels(y, days, LinearTrend, [1, 3])
+    other = noise_levels(y, days, LinearTrend, [1, 3], steps=[0.0014, 8e-7])
+    assert found.loglikelihood > other.loglikelihood + 5
