@@ -201,12 +201,14 @@ def test_series_that_do_not_vary_have_no_noise_to_find(y):
         noise_levels(y, np.arange(5.0), RandomWalk, [1])
 
 
-def test_a_slope_that_does_not_change_is_told_from_noise():
-    """A second maximum, of a slope that takes up the steps of the level, lies lower."""
+def test_of_two_maxima_of_a_trends_likelihood_the_higher_is_found():
+    """Steps of the level or of the slope can follow these waves; those of the level do so better."""
     rng = np.random.default_rng(1)
     days = 16.0 * np.arange(24)
-    y = np.cumsum(rng.normal(0, 0.1, (24, 400)), axis=0) + 0.5 * np.sin(days / 58)[:, None]
+    y = np.cumsum(rng.normal(0, 0.1, (24, 400)), axis=0) + 0.5 * np.sin(2 * np.pi * days / 365)[:, None]
     y += rng.normal(0, 0.2, y.shape)
+    y[rng.random(y.shape) < 0.3] = np.nan
     found = noise_levels(y, days, LinearTrend, [1, 3])
-    other = noise_levels(y, days, LinearTrend, [1, 3], steps=[0.0014, 8e-7])
-    assert found.loglikelihood > other.loglikelihood + 5
+    higher, lower = (noise_levels(y, days, LinearTrend, [1, 3], steps=steps, noise=noise).loglikelihood
+                     for steps, noise in (([0.0035, 1e-10], 0.02), ([0.0014, 8.4e-7], 0.032)))
+    assert lower + 20 < higher < found.loglikelihood + 2
