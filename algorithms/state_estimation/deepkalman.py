@@ -324,6 +324,8 @@ class DeepKalman:
         if y.ndim != 4 or y.shape[2:] != (T, m) or 0 in y.shape:
             raise ValueError(f"The series have the shape {y.shape}: it must be zones, series, {T} dates and {m} "
                              f"observed numbers, and some of each.")
+        if np.isinf(y).any():
+            raise ValueError("Some observations are infinite: mark missing ones by NaN.")
         seen = ~np.isnan(y)
         x0 = np.broadcast_to(np.asarray(start, float), (*y.shape[:2], self.n))
         return _tensor(np.where(seen, y, 0.0)), torch.from_numpy(seen), _tensor(x0)

@@ -425,6 +425,8 @@ def test_bad_input_is_refused(small):
     model, learned, y, x0, goal = small
     with pytest.raises(ValueError, match="zones, series, 4 dates and 2 observed numbers"):
         model.train(y[:, :, :3], x0, goal)
+    with pytest.raises(ValueError, match="are infinite: mark missing ones"):
+        model.train(np.where(np.isnan(y), np.inf, y), x0, goal)
     with pytest.raises(ValueError, match="needs the state at the last date"):
         model.train(y, x0)
     with pytest.raises(ValueError, match="No series has 5 observations"):
