@@ -74,7 +74,7 @@ STRONG = System([[1.01, -0.002], [0, 1.005]], np.eye(2), 2e-2**2 * np.eye(2), 3.
                 [1.0, 1.0])
 WEAK = System([[1.0030, 0.0502, 0.0001], [0.0502, 1.0030, 0.0001], [0, 0, 1.0005]], np.eye(3)[:2], 1e-8 * np.eye(3),
               1e-8 * np.eye(2), 25 * np.eye(3), [2.0, 1.0, 1.5])
-COLUMNS = (("P(k|k-1), lambda_D 10", dict(smoothing=10.0)), ("P(k|k-1), lambda_D 0", dict(smoothing=0.0)),
+COLUMNS = (("predicted, lambda_D 10", dict(smoothing=10.0)), ("predicted, lambda_D 0", dict(smoothing=0.0)),
            ("P(0), lambda_D 10", dict(smoothing=10.0, weights="initial")),
            ("Q, lambda_D 10", dict(smoothing=10.0, weights="noise")))
 

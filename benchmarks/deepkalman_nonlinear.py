@@ -144,8 +144,8 @@ NOTES = (
     "Lorenz' states explode by the cubic term at sigma_Q = 4. Right support: of five. The last column is the least "
     "squares of the true terms on the true states, that is, what the noise of the process alone leaves: with the "
     "initial state and the levels that the thesis states, FitzHugh-Nagumo's states hardly tell its coefficients, so "
-    "that support is found without noise only; levels a twentieth of these are below. In Lorenz p comes within 0.1 of its "
-    "-0.4 where there is noise, and what it lacks is filled by linear and other terms: the support is never right, "
+    "that support is found without noise only; levels a twentieth of these are below. In Lorenz p comes within 0.1 of "
+    "its -0.4 where there is noise, and what it lacks is filled by linear and other terms: the support is never right, "
     "contrary to the thesis. (Without noise the whiteness of the innovations stops p too early.)")
 
 
