@@ -79,7 +79,8 @@ def estimate(y, days, model, N, rng, *, at=None, smoothed=True, inflation=1.0, k
     x(k+1|k)) cov(x(k+1|k))^-1 of the ensemble. It takes as long as the filter, where correcting all earlier dates by
     their covariances with each observation (the EnKS) takes longer by half the number of dates; for linear dynamics
     both tend to the Rauch-Tung-Striebel smoother. Singular predicted covariances are met by a millionth of their mean
-    variance on the diagonal.
+    variance on the diagonal. What the smoother takes for predicted is not inflated: inflation stands for errors of the
+    dynamics, of which later observations say nothing.
 
     Series are taken in parts of bounded size. float32 members, float64 gains.
 
@@ -206,12 +207,12 @@ class _Run:
         for k in range(len(self.w)):
             if k:
                 x = self.step(x, k) + self.w[k]                  # (5.4.8)
+            predicted = x = self.keep(x)
             if k and self.inflation != 1:
                 centre = mean_of(x)
-                x = centre + self.inflation * (x - centre)
-            predicted = x = self.keep(x)
+                x = self.keep(centre + self.inflation * (x - centre))
             if k in self.number:
-                x = self._corrected(predicted, y[self.number[k]], self.v[k])
+                x = self._corrected(x, y[self.number[k]], self.v[k])
             yield k, predicted, x
 
     def _corrected(self, x, y, v):

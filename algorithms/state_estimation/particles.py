@@ -136,8 +136,9 @@ def estimate(y, days, models, N, rng, *, at=None, share=0.5, keep=None, conditio
                                                 for one, x, c in zip(found, shown, centre)], axis=2)[:, 0]
             effective[k, part] = np.min([one.effective for one in found], axis=0)
             if condition is not None:
-                probability[k, part] = (found[0].w * condition(shown[0])).sum(axis=1) if len(found) == 1 else \
+                likely = (found[0].w * condition(shown[0])).sum(axis=1) if len(found) == 1 else \
                     condition(_paired(found, shown, places[k], orders[k])).mean(axis=1)
+                probability[k, part] = np.minimum(likely, 1)   # weights sum to one but for the last digit
     return Estimate(every, *(values[..., 0] if flat else values for values in (mean, variance)), effective,
                     probability)
 

@@ -149,10 +149,12 @@ def test_a_series_does_not_depend_on_the_others_nor_on_the_parts(monkeypatch):
     assert (other.mean != whole.mean).any()
 
 
-def test_inflation_widens_the_uncertainty():
+@pytest.mark.parametrize("smoothed", [False, True], ids=["filtered", "smoothed"])
+def test_inflation_widens_the_uncertainty(smoothed):
     y = series()
     model = start(RandomWalk(0.02), y, DAYS, 0.09)
-    plain, inflated = (estimate(y, DAYS, model, 100, seeded(), smoothed=False, inflation=size) for size in (1.0, 1.3))
+    plain, inflated = (estimate(y, DAYS, model, 100, seeded(), smoothed=smoothed, inflation=size)
+                       for size in (1.0, 1.3))
     assert (inflated.variance[2:] > plain.variance[2:]).mean() > 0.9
 
 

@@ -89,14 +89,23 @@ class Model:
 
 def declared(job, tool, sequence):
     """The `Model` of a tool's parameters, without its components: they are `learned` from a sample."""
+    from ...engine.sentences import UserError
+    fractions = job.value(tool.quantity) == "fractions"
+    if fractions and sequence.L < 2:
+        raise UserError("The images have one band, and fractions need two or more. Choose values (QUANTITY).")
+    if fractions and job.value(tool.dynamics) == "logistic":
+        raise UserError("Logistic dynamics act on values between 0 and CAPACITY, not on fractions in the softmax "
+                        "basis, where a local linear trend is logistic. Choose that (DYNAMICS), or values (QUANTITY).")
+    return dated(job, tool, sequence, fractions)
+
+
+def dated(job, tool, sequence, fractions):
+    """The `Model` of images and further dates, without its components."""
     import numpy as np
 
     from ...engine.dates import of_words
     from ...engine.sentences import UserError
     from ..multitemporal._sequence import orders_by_name
-    fractions = job.value(tool.quantity) == "fractions"
-    if fractions and sequence.L < 2:
-        raise UserError("The images have one band, and fractions need two or more. Choose values (QUANTITY).")
     further = of_words(job.value(tool.at) or "")
     for date in further:
         if date < sequence.dates[0]:
@@ -132,8 +141,12 @@ def learn(job, tool, model, y):
             found = noise_levels(part, days, make, powers, steps=steps, noise=noise)
             model.settled = model.settled and found.converged
             steps, R = found.steps, found.noise
-        forward = Logistic(job.value(tool.rate) / YEAR, job.value(tool.capacity), steps[0]) \
-            if job.value(tool.dynamics) == "logistic" else make(*steps)
+        if job.value(tool.dynamics) == "logistic":
+            if given[0] is None:   # what steps of a slope add to the level in a usual interval: rates are not all RATE
+                steps = [steps[0] + steps[1] * float(np.mean(np.diff(days))) ** 2 / 3]
+            forward, steps = Logistic(job.value(tool.rate) / YEAR, job.value(tool.capacity), steps[0]), steps[:1]
+        else:
+            forward = make(*steps)
         model.components.append(start(forward, part, days, R))
         sizes = [float(np.sqrt(step * YEAR**power)) for step, power in zip(steps, powers)]
         model.levels.append((label, sizes[0], sizes[1] if count == 2 else None, float(np.sqrt(np.mean(R)))))
