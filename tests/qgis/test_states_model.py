@@ -1,0 +1,53 @@
+"""Filtering as a graphical model: a sequence is simulated, unmixed date by date, and filtered with a forecast."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Feedback
+from osgeo import gdal
+from qgis.core import (QgsProcessing, QgsProcessingContext, QgsProcessingModelAlgorithm, QgsProcessingModelParameter,
+                       QgsProcessingParameterFeatureSource)
+from test_fusion_model import step
+
+IMAGES = ["2020-01-01", "2020-01-31", "2020-03-01", "2020-03-31", "2020-04-30", "2020-05-30"]
+FURTHER = ["2020-02-15", "2020-06-29"]
+
+
+def values(path):
+    """Bands by their names."""
+    dataset = gdal.Open(path)
+    return {dataset.GetRasterBand(band).GetDescription(): dataset.GetRasterBand(band).ReadAsArray()
+            for band in range(1, dataset.RasterCount + 1)}
+
+
+def error(layers, truth):
+    """RMSE over dates, materials and pixels."""
+    return np.sqrt(np.mean([np.square(values(one)[name] - band)
+                            for one, other in zip(layers, truth) for name, band in values(other).items()]))
+
+
+def test_simulate_unmix_filter(qgis, examples, tmp_path):
+    model = QgsProcessingModelAlgorithm("states", "states", "states")
+    model.addModelParameter(QgsProcessingParameterFeatureSource("LIBRARY", "Library", [
+        QgsProcessing.SourceType.TypeVector]), QgsProcessingModelParameter("LIBRARY"))
+    step(model, "simulatesequence", ENDMEMBERS="LIBRARY", MINANGLE=[5], ROWS=[20], COLUMNS=[24], SNR=[5],
+         DATECOUNT=[len(IMAGES)])
+    step(model, "fclssequence", IMAGES=("simulatesequence", "IMAGELAYERS"),
+         ENDMEMBERS=("simulatesequence", "TRUEENDMEMBERS"))
+    step(model, "kalmanfilter", IMAGES=("fclssequence", "ABUNDANCELAYERS"), AT=[", ".join(FURTHER)])
+    model.initAlgorithm()
+    feedback = Feedback()
+    results, ok = model.run({"LIBRARY": examples["library"]}, QgsProcessingContext(), feedback, {}, False)
+    assert ok, feedback.errors
+    steps = results["CHILD_RESULTS"]
+    states = steps["kalmanfilter"]["STATELAYERS"]
+    assert [Path(layer).stem for layer in states] == sorted(IMAGES + FURTHER)
+    for layer in states:
+        bands = values(layer)
+        assert set(bands) == set(values(steps["fclssequence"]["ABUNDANCELAYERS"][0]))
+        assert sum(bands.values()) == pytest.approx(np.ones((20, 24)), abs=1e-5)
+    # noise of the single dates is taken off
+    truth = steps["simulatesequence"]["ABUNDANCELAYERS"]
+    of_images = [layer for layer in states if Path(layer).stem in IMAGES]
+    assert error(of_images, truth) < 0.9 * error(steps["fclssequence"]["ABUNDANCELAYERS"], truth)
