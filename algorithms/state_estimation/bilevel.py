@@ -239,6 +239,8 @@ def bsgm(step, outer, x, theta, draw, *, rate, iterations, inner_steps, adjoint_
 
     Parameters
     ----------
+    x : Tensor or callable
+        The start, or what gives it at a theta.
     rate : float
         lambda_theta.
     iterations : int
@@ -257,12 +259,13 @@ def bsgm(step, outer, x, theta, draw, *, rate, iterations, inner_steps, adjoint_
 
     References
     ----------
-    Thesis, Algorithm 2.3.3B. Departure: bounds and batches are the same in all iterations.
+    Thesis, Algorithm 2.3.3B. Departures: bounds and batches are the same in all iterations, and the start may
+    follow theta.
     """
     thetas, costs = [], []
     for iteration in range(1, iterations + 1):
-        gradient, cost, _ = sid(step, outer, x, theta, draw, inner_steps=inner_steps, adjoint_steps=adjoint_steps,
-                                batch=batch, rates=rates)
+        gradient, cost, _ = sid(step, outer, x(theta) if callable(x) else x, theta, draw, inner_steps=inner_steps,
+                                adjoint_steps=adjoint_steps, batch=batch, rates=rates)
         thetas.append(theta)
         costs.append(cost)
         theta = theta - rate * gradient

@@ -1,0 +1,127 @@
+"""The tool `tunehyperparameters` without QGIS: what it finds is what is best, by every method."""
+
+import numpy as np
+import pytest
+from toolruns import raster, run_tool, spectra
+
+from subpixel.algorithms.abundances.sparse import unit
+from subpixel.algorithms.abundances.sunsal import sunsal
+from subpixel.engine.sentences import UserError
+
+ROWS, COLS, BANDS, P = 16, 20, 15, 6
+STEP, NOISE = 0.4, 0.1   # in a year, and of an image
+
+
+def made(folder, even):
+    """A noisy image of six spectra of which few are in a pixel, or the same in patches, its spectra and fractions."""
+    rng = np.random.default_rng(0)
+    M = np.abs(np.cumsum(rng.normal(size=(BANDS, P)), axis=0)) + 0.2
+    A = rng.dirichlet(np.full(P, 0.2), (ROWS, COLS)).transpose(2, 0, 1)
+    if even:
+        A = A[:, ::4, ::5].repeat(4, axis=1).repeat(5, axis=2)
+    cube = np.einsum("lp,prc->lrc", M, A) + rng.normal(0, 0.4, (BANDS, ROWS, COLS))
+    truth = A.copy()
+    truth[:, 0, :5] = -9999
+    order = [2, 0, 1, 3, 5, 4]
+    reference = raster(folder / "truth.tif", truth[order], [f"s{number + 1}" for number in order])
+    image = raster(folder / "scene.tif", cube)
+    return {"INPUT": image, "ENDMEMBERS": spectra(M), "REFERENCE": reference}, M, cube, truth
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("scene"), even=False)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """Images of random walks at irregular dates with gaps."""
+    folder, rng = tmp_path_factory.mktemp("series"), np.random.default_rng(1)
+    days = np.cumsum(rng.integers(10, 40, 20))
+    walk = 5 + np.cumsum(rng.normal(size=(20, 1, 9, 12)) * (STEP * np.sqrt(np.diff(days, prepend=0) / 365.25))[
+        :, None, None, None], axis=0)
+    values = walk + rng.normal(0, NOISE, walk.shape)
+    values[rng.random(walk.shape) < 0.15] = -9999
+    given = []
+    for day, cube in zip(days, values):
+        date = str(np.datetime64("2020-01-01") + int(day))
+        given.append({"path": str(raster(folder / f"walk_{date}.tif", cube)), "crs": None})
+    return {"TOOL": "kalmanfilter", "IMAGES": given, "QUANTITY": "values"}
+
+
+def tune(folder, given, **options):
+    result, said = run_tool("tunehyperparameters", {**given, **options}, PARAMETERS=folder / "p.gpkg",
+                            REPORT=folder / "report.html")
+    return result["tables"]["PARAMETERS"], result["numbers"], said
+
+
+def test_the_sparsity_found_is_the_best_one(scene, tmp_path):
+    given, M, cube, truth = scene
+    rows, numbers, _ = tune(tmp_path, given)
+    Y, Z = cube.reshape(BANDS, -1), truth.reshape(P, -1)
+    known = (Z != -9999).all(axis=0)
+
+    def rmse(weight):
+        return np.sqrt(np.square(sunsal(Y[:, known], M, weight * unit(M)).A - Z[:, known]).mean())
+
+    assert numbers["RMSE"] == pytest.approx(rmse(numbers["VALUE"]), rel=1e-4)
+    grid = np.logspace(-5, 0, 101)
+    assert numbers["RMSE"] <= min(map(rmse, grid)) * 1.0005 < 0.99 * rmse(1e-5)
+    assert [row["parameter"] for row in rows] == ["LAMBDA"] and rows[0]["tool"] == "sunsal"
+    assert "Error over the values tried" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("method, within", [("descent", 0.05), ("bsgm", 0.3)])
+def test_other_methods_find_that_sparsity(scene, method, within, tmp_path):
+    best = tune(tmp_path, scene[0])[1]
+    _, found, _ = tune(tmp_path, scene[0], METHOD=method, ITERATIONS=60, LOW=1e-4, RATE=2.0)
+    assert np.log(found["VALUE"]) == pytest.approx(np.log(best["VALUE"]), abs=within)
+    assert found["RMSE"] <= best["RMSE"] * (1 + within / 10)
+
+
+def test_total_variation_is_worth_its_weight(tmp_path):
+    given, M, cube, truth = made(tmp_path, even=True)
+    rows, numbers, _ = tune(tmp_path, given, TOOL="sunsaltv", POINTS=6, LOW=1e-4)
+    Y, Z = cube.reshape(BANDS, -1), truth.reshape(P, -1)
+    known = (Z != -9999).all(axis=0)
+    alone = np.sqrt(np.square(sunsal(Y, M, 1e-3 * unit(M)).A - Z)[:, known].mean())
+    assert rows[0]["parameter"] == "TV" and 1e-3 < numbers["VALUE"] < 1
+    assert numbers["RMSE"] < 0.6 * alone
+
+
+def test_steps_and_noise_are_those_of_the_walk(series, tmp_path):
+    rows, numbers, _ = tune(tmp_path, series)
+    found = {row["parameter"]: row["value"] for row in rows}
+    assert found["STEPNOISE"] == pytest.approx(STEP, rel=0.15) and found["NOISE"] == pytest.approx(NOISE, rel=0.1)
+    assert NOISE < numbers["RMSE"] < 2 * NOISE
+
+
+@pytest.mark.parametrize("method", ("descent", "fefb", "fifb", "bsgm"))
+def test_other_methods_find_that_ratio(series, method, tmp_path):
+    def ratio(rows):
+        found = {row["parameter"]: row["value"] for row in rows}
+        return np.log(found["STEPNOISE"] / found["NOISE"])
+    best, found = tune(tmp_path, series), tune(tmp_path, series, METHOD=method, LOW=0.5, HIGH=50,
+                                                   ITERATIONS=40 if method == "bsgm" else 100)
+    assert ratio(found[0]) == pytest.approx(ratio(best[0]), abs=0.15)
+    assert found[1]["RMSE"] < 1.01 * best[1]["RMSE"]
+
+
+def test_a_best_value_at_the_end_of_the_range_is_said(scene, tmp_path):
+    _, numbers, said = tune(tmp_path, scene[0], LOW=1e-8, HIGH=1e-7)
+    assert any("at an end of the range" in words for words in said) and numbers["VALUE"] < 1.1e-7
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"METHOD": "fefb"}, "cannot tune this"), ({"TOOL": "sunsaltv", "METHOD": "descent"}, "cannot tune this"),
+    ({"LOW": 1.0, "HIGH": 0.1}, "must be below"), ({"REFERENCE": None}, "REFERENCE"),
+    ({"TOOL": "kalmanfilter"}, "are missing"),
+    ({"ENDMEMBERS": spectra(np.eye(BANDS)[:, :2])}, "there are 2 endmembers")])
+def test_refuses(scene, options, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        tune(tmp_path, scene[0], **options)
+
+
+def test_refuses_too_few_dates(series, tmp_path):
+    with pytest.raises(UserError, match="too few to hold out"):
+        tune(tmp_path, {**series, "IMAGES": series["IMAGES"][:3]})
