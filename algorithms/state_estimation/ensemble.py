@@ -1,11 +1,13 @@
 """Series whose dynamics need not be linear: the ensemble Kalman filter and a smoother, for many series at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import minimize
 
-from .kalmanfilter import dates
-from .model import intervals
+from .kalman import diagonal
+from .kalmanfilter import NOISE, STARTS, STEPS, Levels, dates
+from .model import intervals, start, variance
 
 ENTRIES = 2**18       # of the members of the series that are taken at once: they stay near the processor
 VALUES = 16_000_000   # of the members of all dates that the smoother keeps, at most
@@ -112,6 +114,72 @@ def estimate(y, days, model, N, rng, *, at=None, smoothed=True, inflation=1.0, k
     return Estimate(every, *(values[..., 0] if flat else values for values in (mean, variance)))
 
 
+def noise_levels(y, days, make_forward, N, rng, *, step=None, noise=None, keep=None):
+    """
+    Variances of the random steps and of the observations that make series of one number most likely.
+
+    Parameters
+    ----------
+    y : ndarray (T, Q)
+        A sample of series; NaN where missing.
+    days : ndarray (T,)
+    make_forward : callable
+        Takes the variance of the steps in a unit of time, gives an operator of one observed number.
+    N, rng, keep
+        See `estimate`.
+    step, noise : float, optional
+        What is known of the two.
+
+    Returns
+    -------
+    kalmanfilter.Levels
+
+    Raises
+    ------
+    ValueError
+        As `estimate`; and series without variation.
+
+    Notes
+    -----
+    The likelihood of an observation, given those before, is taken as Gaussian, with the mean and variance that the
+    predicted ensemble has. All levels are tried with the same draws, so that chance does not blur the maximum, which
+    is sought by Nelder's and Mead's simplex over logarithms, with the starts and ranges of `kalmanfilter.noise_levels`.
+    """
+    y = np.asarray(y, np.float64)[..., None]
+    y = y[:, ~np.isnan(y).all(axis=(0, 2))]
+    V = float(variance(y).mean())
+    if not V:
+        raise ValueError("The series do not vary over time, so that their noise cannot be estimated. Give its standard "
+                         "deviations.")
+    first = start(make_forward(0.0), y, days, 0.0)
+    _check(first, y, N, 1.0)
+    seed = int(rng.integers(2**31))
+    units = (V / float(np.mean(np.diff(days))), V)
+    free = [index for index, level in enumerate((step, noise)) if level is None]
+
+    def levels(logarithms):
+        found = [step, noise]
+        for index, value in zip(free, np.exp(logarithms)):
+            found[index] = float(value * units[index])
+        return found
+
+    def cost(logarithms):
+        level, R = levels(logarithms)
+        model = replace(first, forward=make_forward(level), R=diagonal([R]))
+        run = _Run(model, days, {k: k for k in range(len(days))}, N, np.random.default_rng(seed), 1.0, keep)
+        return -run.loglikelihood(y, model.mean) / (~np.isnan(y)).sum()
+
+    bounds = [np.log((STEPS, NOISE)[index]) for index in free]
+    runs = []
+    for begin in STARTS:
+        corner = np.log([begin[index] for index in free])
+        runs.append(minimize(cost, corner, method="Nelder-Mead", bounds=bounds, options={
+            "xatol": 0.02, "fatol": 1e-5, "initial_simplex": corner + np.eye(len(free) + 1, len(free), -1)}))
+    found = min(runs, key=lambda run: run.fun)
+    level, R = levels(found.x)
+    return Levels((level,), np.array([R]), float(-found.fun * (~np.isnan(y)).sum()), bool(found.success))
+
+
 def part_size(numbers, kept):
     """How many series of so many `numbers` are taken at once, of which so many copies are `kept`."""
     return max(1, min(ENTRIES // numbers, VALUES // (numbers * kept)))
@@ -201,6 +269,16 @@ class _Run:
             x = self.keep(now + _times(_divided(_covariance(a, b), V), x - then))
             yield k, x
 
+    def loglikelihood(self, y, mean):
+        """Of all series (T, q, 1) together, of Gaussian predictions."""
+        total = 0.0
+        for k, x, _ in self._dates(y, mean):
+            shown = observed(x, self.model.C) + self.v[k]
+            centre = mean_of(shown)
+            e, S = (y[self.number[k]] - centre[:, 0]).astype(np.float64), _covariance(*[shown - centre] * 2)[..., 0]
+            total += -0.5 * np.nansum(np.square(e) / S + np.log(2 * np.pi * S) + 0 * e)
+        return float(total)
+
     def _dates(self, y, mean):
         """Yield number, predicted and filtered members of every date."""
         x = mean.astype(np.float32)[:, None] + self.first
@@ -212,19 +290,20 @@ class _Run:
                 centre = mean_of(x)
                 x = self.keep(centre + self.inflation * (x - centre))
             if k in self.number:
-                x = self._corrected(x, y[self.number[k]], self.v[k])
+                x = corrected(x, y[self.number[k]], self.model.C, self.v[k], self.keep)
             yield k, predicted, x
 
-    def _corrected(self, x, y, v):
-        """Members by (5.4.9)-(5.4.12)."""
-        seen = ~np.isnan(y)
-        if not seen.any():
-            return x
-        predicted = (observed(x, self.model.C) + v) * seen[:, None]
-        a, b = x - mean_of(x), predicted - mean_of(predicted)
-        S = _covariance(b, b) + (~seen)[..., None] * np.eye(y.shape[-1])
-        gain = _divided(_covariance(a, b), S)
-        return self.keep(x + _times(gain, np.where(seen, y, 0).astype(np.float32)[:, None] - predicted))
+
+def corrected(x, y, C, v, keep):
+    """Members (q, N, n) by (5.4.9)-(5.4.12), for observations `y` (q, m) and draws `v` (N, m) of their noise."""
+    seen = ~np.isnan(y)
+    if not seen.any():
+        return x
+    predicted = (observed(x, C) + v) * seen[:, None]
+    a, b = x - mean_of(x), predicted - mean_of(predicted)
+    S = _covariance(b, b) + (~seen)[..., None] * np.eye(y.shape[-1])
+    gain = _divided(_covariance(a, b), S)
+    return keep(x + _times(gain, np.where(seen, y, 0).astype(np.float32)[:, None] - predicted))
 
 
 def _covariance(a, b):

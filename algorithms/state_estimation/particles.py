@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ensemble import Steps, draws, mean_of, observed, part_size, root
+from .ensemble import Steps, corrected, draws, mean_of, observed, part_size, root
 from .kalman import kalman_filter
 from .kalmanfilter import dates
+
+LEAST = 3.0   # effective particles, below which the weights of an observation say nothing
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Estimate:
     mean, variance : ndarray (D, Q, m) float32
         Of what is observed, C x, without the noise of an observation: (5.4.21) and (5.4.22).
     effective : ndarray (D, Q) float32
-        Effective sample size 1 / sum of squared weights, before resampling; of several models the least.
+        Effective sample size 1 / sum of squared weights, before resampling or moving; of several models the least.
     probability : ndarray (D, Q) float32 or None
         Of the condition.
     """
@@ -96,11 +98,16 @@ def estimate(y, days, models, N, rng, *, at=None, share=0.5, keep=None, conditio
     already sums to one: here the weights sum to one throughout. Estimates take them before resampling, which would only
     add chance.
 
-    Weights are kept as logarithms, and resampled systematically where (5.4.20) draws at every date. At the first date
-    the prior is Gaussian and often vague, so that most of its particles would have no weight: they are drawn from the
-    posterior given the first observation, which is Gaussian and known, with equal weights. Draws of process noise have
-    exactly the mean and covariance asked for, and all series share them, see `ensemble.estimate`. A date without an
-    observation leaves the weights; of missing components the likelihood is that of the others.
+    Weights are multiplied as logarithms, and resampled systematically where (5.4.20) draws at every date. At the first
+    date the prior is Gaussian and often vague, so that most of its particles would have no weight: they are drawn from
+    the posterior given the first observation, which is Gaussian and known, with equal weights. Draws of process noise
+    have exactly the mean and covariance asked for, and all series share them, see `ensemble.estimate`. A date without
+    an observation leaves the weights; of missing components the likelihood is that of the others.
+
+    Where an observation is so far from all particles, as after an abrupt change, that the effective sample size falls
+    below 3, the weights would leave a single state without any uncertainty. There the particles, resampled by their
+    weights from before, are moved by the correction of the ensemble Kalman filter instead, which has a spread. With
+    growing N this happens to ever rarer observations.
 
     A condition that needs components of several models is asked of particles that are resampled and paired at random.
 
@@ -129,12 +136,13 @@ def estimate(y, days, models, N, rng, *, at=None, share=0.5, keep=None, conditio
         steps = [run.filtered(values, np.broadcast_to(run.model.mean, (Q, run.n))[part])
                  for run, values in zip(runs, np.split(y[:, part], ends[:-1], axis=2))]
         for k, found in enumerate(zip(*steps)):
+            found, sizes = zip(*found)
             shown = [observed(one.x, model.C) for one, model in zip(found, models)]
             centre = [mean_of(x, one.w) for one, x in zip(found, shown)]
             mean[k, part] = np.concatenate(centre, axis=2)[:, 0]
             variance[k, part] = np.concatenate([mean_of(np.square(x - c), one.w)
                                                 for one, x, c in zip(found, shown, centre)], axis=2)[:, 0]
-            effective[k, part] = np.min([one.effective for one in found], axis=0)
+            effective[k, part] = np.min(sizes, axis=0)
             if condition is not None:
                 likely = (found[0].w * condition(shown[0])).sum(axis=1) if len(found) == 1 else \
                     condition(_paired(found, shown, places[k], orders[k])).mean(axis=1)
@@ -156,29 +164,43 @@ class _Run:
         self.model, self.number, self.N, self.share, self.n = model, number, N, share, model.forward.n
         self.keep = keep or (lambda x: x)
         self.step = Steps(model.forward, every)
-        z = draws(rng, len(every), N, self.n)
-        self.z, self.w = z[0], [each @ F for each, F in zip(z, self.step.roots())]
+        z = draws(rng, len(every), N, self.n + len(model.C))
+        self.z, self.w = z[0, :, :self.n], [each[:, :self.n] @ F for each, F in zip(z, self.step.roots())]
+        self.v = z[:, :, self.n:] @ root(model.R).T.astype(np.float32)
         self.places = rng.random(len(every))
         self.R = np.asarray(model.R, np.float64)
 
     def filtered(self, y, mean):
-        """Yield the `Particles` of every date, after what is observed at it."""
-        x, logs = self.keep(self._first(y[0], mean)), np.zeros((y.shape[1], self.N), np.float32)
-        for k in range(len(self.w)):
-            if k:
-                x = self.keep(self.step(x, k) + self.w[k])                       # (5.4.16)
-            if k and k in self.number:
-                logs = logs + self._likelihood(x, y[self.number[k]])             # (5.4.18)
-            logs = logs - logs.max(axis=1, keepdims=True)
-            w = np.exp(logs)
-            w /= w.sum(axis=1, keepdims=True)                                    # (5.4.19)
-            found = Particles(x, w)
-            yield found
-            few = found.effective < self.share * self.N
+        """Yield the `Particles` of every date, after what is observed at it, and their effective sample sizes."""
+        x = self.keep(self._first(y[0], mean))
+        w = np.full(x.shape[:2], 1 / self.N, np.float32)
+        yield Particles(x, w), np.full(len(x), self.N)
+        for k in range(1, len(self.w)):
+            x = self.keep(self.step(x, k) + self.w[k])                                # (5.4.16)
+            effective = Particles(x, w).effective
+            if k in self.number:
+                x, w, effective = self._weighted(Particles(x, w), y[self.number[k]], k)
+            yield Particles(x, w), effective
+            few = Particles(x, w).effective < self.share * self.N
             if few.any():
-                x = x.copy()
-                x[few] = Particles(x[few], w[few]).resampled(self.places[k])     # (5.4.20)
-                logs = np.where(few[:, None], np.float32(0), logs)
+                x, w = x.copy(), w.copy()
+                x[few] = Particles(x[few], w[few]).resampled(self.places[k])          # (5.4.20)
+                w[few] = 1 / self.N
+
+    def _weighted(self, before, y, k):
+        """Particles, weights and effective sample sizes, before any particle is moved, by (5.4.18) and (5.4.19)."""
+        with np.errstate(divide="ignore"):
+            logs = np.log(before.w) + self._likelihood(before.x, y)
+        w = np.exp(logs - logs.max(axis=1, keepdims=True))
+        w /= w.sum(axis=1, keepdims=True)
+        x, effective = before.x, Particles(before.x, w).effective
+        lost = (effective < LEAST) & ~np.isnan(y).all(axis=1)
+        if lost.any():
+            x, y = x.copy(), y[lost]
+            again = Particles(x[lost], before.w[lost]).resampled(self.places[k])
+            x[lost] = corrected(again, y, self.model.C, self.v[k], self.keep)
+            w[lost] = 1 / self.N
+        return x, w, effective
 
     def _first(self, y, mean):
         """Particles (q, N, n) of the first date, given what is observed at it."""

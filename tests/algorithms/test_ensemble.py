@@ -149,6 +149,36 @@ def test_a_series_does_not_depend_on_the_others_nor_on_the_parts(monkeypatch):
     assert (other.mean != whole.mean).any()
 
 
+def test_noise_levels_of_a_linear_model_are_those_of_its_exact_likelihood():
+    rng, days = seeded(2), np.arange(30) * 10.0
+    y = np.cumsum(rng.normal(0, 0.1, (30, 60)), axis=0) + rng.normal(0, 0.15, (30, 60))
+    y[rng.random(y.shape) < 0.2] = np.nan
+    exact = kalmanfilter.noise_levels(y, days, RandomWalk, [1])
+    found = ensemble.noise_levels(y, days, RandomWalk, 400, seeded())
+    assert found.converged
+    assert found.steps[0] == pytest.approx(exact.steps[0], rel=0.15)
+    assert found.noise[0] == pytest.approx(exact.noise[0], rel=0.1)
+    assert found.loglikelihood == pytest.approx(exact.loglikelihood, abs=0.01 * (~np.isnan(y)).sum())
+    known = ensemble.noise_levels(y, days, RandomWalk, 400, seeded(), step=0.001)
+    assert known.steps == (0.001,) and known.noise[0] == pytest.approx(0.0225, rel=0.1)
+    assert ensemble.noise_levels(y, days, RandomWalk, 400, seeded(), noise=0.0225).steps[0] == pytest.approx(
+        0.001, rel=0.15)
+
+
+def test_noise_levels_of_logistic_growth_are_those_planted():
+    _, y = greening(Q=100)
+    found = ensemble.noise_levels(y, YEARS, lambda level: Logistic(0.02, 1.0, level), 60, seeded(),
+                                  keep=lambda x: np.clip(x, 1e-3, 1.0))
+    assert np.sqrt(found.noise[0]) == pytest.approx(0.05, rel=0.05)
+    assert np.sqrt(found.steps[0] * 15) < 0.01   # there are none
+    wrong = ensemble.noise_levels(y, YEARS, lambda level: Logistic(0.01, 1.0, level), 60, seeded(),
+                                  keep=lambda x: np.clip(x, 1e-3, 1.0))
+    assert wrong.steps[0] > 3 * found.steps[0]   # of a wrong rate, steps take the place
+    assert wrong.loglikelihood < found.loglikelihood
+    with pytest.raises(ValueError, match="do not vary"):
+        ensemble.noise_levels(np.ones((24, 3)), YEARS, RandomWalk, 60, seeded())
+
+
 @pytest.mark.parametrize("smoothed", [False, True], ids=["filtered", "smoothed"])
 def test_inflation_widens_the_uncertainty(smoothed):
     y = series()

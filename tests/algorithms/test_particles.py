@@ -157,11 +157,15 @@ def test_weights_go_on_where_particles_are_never_resampled():
     assert error(often) < error(never) < 0.6
 
 
-def test_an_observation_beyond_all_particles_leaves_finite_weights():
-    model = StateSpace(RandomWalk(1e-4), np.array([[1e-6]]), np.array([0.5]), np.array([[0.01]]))
-    found = estimate(np.array([[0.5], [90.0]]), np.array([0.0, 1.0]), model, 100, seeded())
-    assert found.effective[1, 0] == pytest.approx(1, abs=1e-3)
-    assert 0.5 < found.mean[1, 0] < 0.6   # the nearest particle: no other says anything
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["never resampled", "always"])
+def test_an_observation_beyond_all_particles_moves_them_as_the_kalman_filter_does(share):
+    model = StateSpace(RandomWalk(1e-2), np.array([[1e-2]]), np.array([0.5]), np.array([[0.01]]))
+    y, days = np.array([[0.5, 0.5], [90.0, 0.45], [90.0, 0.5]]), np.arange(3.0)
+    exact = kalmanfilter.estimate(y, days, model, smoothed=False)
+    found = estimate(y, days, model, 400, seeded(), share=share)
+    assert found.effective[1, 0] == pytest.approx(1, abs=1e-3) and found.effective[1, 1] > 100
+    np.testing.assert_allclose(found.mean, exact.mean, rtol=0.06)
+    np.testing.assert_allclose(found.variance, exact.variance, rtol=0.3)
 
 
 def test_logistic_growth_is_followed_within_its_constraints():

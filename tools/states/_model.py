@@ -6,6 +6,8 @@ from dataclasses import dataclass
 YEAR = 365.25
 MOST_SERIES = 400        # of which noise is estimated
 STABLE = 1 + 1e-6        # spectral radius of an operator, at most
+LEARNERS = 60            # members of the ensembles by which noise is estimated where dynamics are not linear
+LOWEST = 1e-3            # of the capacity, below which logistic growth would take for ever
 
 
 @dataclass
@@ -122,8 +124,9 @@ def learn(job, tool, model, y):
     """Give the `model` its components, with noise as given or estimated from sample series `y` (T, n, m)."""
     import numpy as np
 
+    from ...algorithms.state_estimation import ensemble
     from ...algorithms.state_estimation.kalmanfilter import noise_levels
-    from ...algorithms.state_estimation.model import Logistic, start, variance
+    from ...algorithms.state_estimation.model import start, variance
     given = [None if job.value(each) is None else job.value(each) ** 2 for each in (tool.step, tool.course)]
     noise = None if job.value(tool.noise) is None else job.value(tool.noise) ** 2
     days, sample = model.days[model.observed], y[:, ::-(-y.shape[1] // MOST_SERIES)]
@@ -133,45 +136,54 @@ def learn(job, tool, model, y):
         if model.fractions else model.bands
     model.components, model.levels = [], []
     for number, (label, part) in enumerate(zip(labels, parts)):
-        make, powers, count = _dynamics(job, tool, model, variance(part))
-        steps = [None if level is None or number >= count else level / YEAR**power
-                 for number, (level, power) in enumerate(zip(given, powers))]
+        make, powers = _dynamics(job, tool, model, variance(part))
+        steps = [None if level is None else level / YEAR**power for level, power in zip(given, powers)]
         R = noise
-        if noise is None or None in steps[:count]:
-            found = noise_levels(part, days, make, powers, steps=steps, noise=noise)
+        if noise is None or None in steps:
+            if make(*[0.0] * len(powers)).linear:
+                found = noise_levels(part, days, make, powers, steps=steps, noise=noise)
+            else:
+                found = ensemble.noise_levels(part[..., 0], days, make, LEARNERS, np.random.default_rng(0),
+                                              step=steps[0], noise=noise, keep=within(job, tool))
             model.settled = model.settled and found.converged
             steps, R = found.steps, found.noise
-        if job.value(tool.dynamics) == "logistic":
-            if given[0] is None:   # what steps of a slope add to the level in a usual interval: rates are not all RATE
-                steps = [steps[0] + steps[1] * float(np.mean(np.diff(days))) ** 2 / 3]
-            forward, steps = Logistic(job.value(tool.rate) / YEAR, job.value(tool.capacity), steps[0]), steps[:1]
-        else:
-            forward = make(*steps)
+        forward = make(*steps)
         model.components.append(start(forward, part, days, R))
         sizes = [float(np.sqrt(step * YEAR**power)) for step, power in zip(steps, powers)]
-        model.levels.append((label, sizes[0], sizes[1] if count == 2 else None, float(np.sqrt(np.mean(R)))))
+        model.levels.append((label, sizes[0], sizes[1] if len(powers) == 2 else None, float(np.sqrt(np.mean(R)))))
         job.progress(number + 1, len(parts))
 
 
 def _dynamics(job, tool, model, V):
     """
-    For series of variances `V`: what makes their operator of the variances of steps, the powers of time of these, and
-    how many of them the dynamics keep.
+    For series of variances `V`: what makes their operator of the variances of steps, and the powers of time of these.
     """
     import numpy as np
 
-    from ...algorithms.state_estimation.model import LinearOperator, LinearTrend, RandomWalk, Seasonal
+    from ...algorithms.state_estimation.model import LinearOperator, LinearTrend, Logistic, RandomWalk, Seasonal
     kind = job.value(tool.dynamics)
     if kind == "walk":
-        return RandomWalk, [1], 1
-    if kind in ("trend", "logistic"):   # a logistic course is told from noise as a slope that changes
-        return LinearTrend, [1, 3], 2 if kind == "trend" else 1
+        return RandomWalk, [1]
+    if kind == "trend":
+        return LinearTrend, [1, 3]
+    if kind == "logistic":
+        rate, capacity = job.value(tool.rate) / YEAR, job.value(tool.capacity)
+        return lambda level: Logistic(rate, capacity, level), [1]
     if kind == "seasonal":
         period, harmonics = job.value(tool.period), job.value(tool.harmonics)
-        return lambda level, season: Seasonal(level, season, period, harmonics), [1, 1], 2
+        return lambda level, season: Seasonal(level, season, period, harmonics), [1, 1]
     A = operator(job, tool, model)
     shares = np.diag(V / V.mean()) if V.any() else np.eye(len(V))
-    return lambda rate: LinearOperator.of_rate(A, rate * shares, job.value(tool.interval)), [1], 1
+    return lambda rate: LinearOperator.of_rate(A, rate * shares, job.value(tool.interval)), [1]
+
+
+def within(job, tool):
+    """What keeps logistic states between 0 and their capacity; None for other dynamics."""
+    import numpy as np
+    if job.value(tool.dynamics) != "logistic":
+        return None
+    capacity = job.value(tool.capacity)
+    return lambda x: np.clip(x, np.float32(LOWEST * capacity), np.float32(capacity))
 
 
 def operator(job, tool, model):

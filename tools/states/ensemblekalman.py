@@ -2,9 +2,8 @@
 
 from ...engine.declare import Flag, Integer, Real
 from .. import _shared
+from ._model import within
 from ._states import NonlinearStatesTool
-
-LOWEST = 1e-3   # of the capacity, below which logistic growth would take for ever
 
 
 class EnsembleKalman(NonlinearStatesTool):
@@ -64,12 +63,3 @@ class EnsembleKalman(NonlinearStatesTool):
                                       for name in ("mean", "variance")))
             return values, sd, {}
         return estimate_block
-
-
-def within(job, tool):
-    """What keeps logistic states between 0 and their capacity; None for other dynamics."""
-    import numpy as np
-    if job.value(tool.dynamics) != "logistic":
-        return None
-    capacity = job.value(tool.capacity)
-    return lambda x: np.clip(x, np.float32(LOWEST * capacity), np.float32(capacity))

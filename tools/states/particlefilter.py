@@ -3,8 +3,8 @@
 from ...engine.declare import Choice, FolderOutput, Integer, LayersOutput, Real, Style, Text
 from .. import _shared
 from ..multitemporal._sequence import ASKED
+from ._model import within
 from ._states import NonlinearStatesTool
-from .ensemblekalman import within
 
 FEW = 10                 # particles that count, below which a date is warned of
 EFFECTIVE = "effective"
