@@ -297,14 +297,16 @@ def _filter(y, days, model, rng, settings, networks, needed):
     needed = seen.any(axis=1) if needed is None else np.asarray(needed, bool)
     N, Q, n = settings.members, y.shape[1], model.forward.n
     place = device()
-    normal = torch.Generator(device=place).manual_seed(int(rng.integers(2**62)))
+    normal = torch.Generator(device=place)
     different = Q if networks is None else 1   # pairs to learn from must differ between series
 
     def random(root):
         return rng.standard_normal((N, different, len(root))) @ root.T
     x = _kept(np.broadcast_to(model.mean, (Q, n)) + random(_root(model.covariance)), settings)
     noise, last = _root(model.R), None
+    seeds = rng.integers(2**62, size=len(y))
     for k, step in enumerate(intervals(days)):
+        normal.manual_seed(int(seeds[k]))   # a date's numbers do not depend on who was seen before
         if step:
             x = model.forward.step(x, float(step)) + random(_root(model.forward.noise(float(step))))
             x = _kept(x, settings)
@@ -312,12 +314,13 @@ def _filter(y, days, model, rng, settings, networks, needed):
         if networks is None and needed[k]:
             shown = x @ model.C.T + random(noise)
             network = last = _learned(_Standard(x, shown, settings.regress), x, shown, rng, normal, settings, last)
+        errors = random(noise)
         if seen[k].any():
             if network is None:
                 raise ValueError(f"Date {k + 1} is observed, and no network was learned for it.")
             some = np.flatnonzero(seen[k])
             before = x[:, some]
-            shown = x @ model.C.T + random(noise)
+            shown = x @ model.C.T + errors
             x[:, some] = _kept(_drawn(network, before, shown[:, some], y[k, some], normal, settings, different == 1),
                                settings)
         yield x.copy(), network

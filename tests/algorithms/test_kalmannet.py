@@ -47,7 +47,7 @@ def untrained(model, settings=NETWORK, days=DAYS, **others):
 def test_reaches_the_kalman_filter_on_a_linear_gaussian_system(model, components):
     x, y = series(model)
     best, _ = kalman_error(model, x, y)
-    settings = replace(QUICK, components=components)
+    settings = replace(QUICK, components=components, steps=300)
     found = learn(model, DAYS, np.random.default_rng(0), settings, seen=~np.isnan(y))
     assert errors(x, y, untrained(model, settings)) > 1.2 * best
     assert 0.99 * best < errors(x, y, found.network) < 1.05 * best
