@@ -24,8 +24,9 @@ class ParticleFilter(NonlinearStatesTool):
 
     This is a filter: a date is estimated from the images up to it, not from later ones. So a gap is filled by going on
     from before, with growing uncertainty; where later images should count, take the Kalman filter or the ensemble
-    Kalman filter. The effective sample size, in the report, says how many particles carry a date's weight: near 1 the
-    result hangs on chance; take more particles or larger noise.
+    Kalman filter. The effective sample size, in the report, says how many particles carry a date's weight: below 3, as
+    after an abrupt change, particles are moved as by the ensemble Kalman filter instead. If it is small on average,
+    take more particles or larger noise.
 
     Fractions are filtered as independent components of the softmax basis; the condition on a fraction is asked of
     their samples together. All pixels share the random numbers, so that the maps have no speckle of chance."""
