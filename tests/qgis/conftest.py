@@ -66,6 +66,9 @@ class Examples(dict):
         if name == "model.npz":
             self[name] = self._made("redsunn", {"IMAGES": self["images"], "COUNT": 3, "EPOCHS": 1, "FUNCTIONS": 2},
                                     MODEL=name, ABUNDANCES="learned")["MODEL"]
+        elif name == "filter.npz":
+            self[name] = self._made("kalmannet", {"IMAGES": self["fractionimages"], "STEPS": 20, "WIDTH": 3},
+                                    MODEL=name, STATES="learnedstates")["MODEL"]
         elif name in ("eventimages", "eventsamples"):
             made = self._made("simulateevents", {"ENDMEMBERS": self["library"], "COUNT": 4, "MINANGLE": 1, "ROWS": 20,
                                                  "COLUMNS": 24, "DATECOUNT": 12, "INTERVAL": 30, "SAMPLECOUNT": 6},
