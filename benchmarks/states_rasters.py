@@ -36,11 +36,11 @@ KINDS = {"walk": (RandomWalk, (1,)), "trend": (LinearTrend, (1, 3)),
 class Scene:
     """A simulated series: `y` (T, Q) given, NaN under clouds, at `days`; `truth` (T + AHEAD, Q) at `every` day."""
 
-    def __init__(self, case, seed, side=SIDE):
+    def __init__(self, case, seed):
         rng = np.random.default_rng(seed)
         self.case, self.seed = case, seed
         self.every = np.round(np.cumsum(STEP[case] * rng.uniform(0.5, 1.5, DATES + AHEAD)))
-        series = simulate_states(case, side, side, self.every, rng, noise=NOISE, gaps=GAPS, change=CHANGE, rate=RATE)
+        series = simulate_states(case, SIDE, SIDE, self.every, rng, noise=NOISE, gaps=GAPS, change=CHANGE, rate=RATE)
         self.truth, self.y, self.days = series.X[:, 0], series.Y[:DATES, 0].astype(np.float64), self.every[:DATES]
         self.seen = ~np.isnan(self.y)
         # the first date without clouds at or after the change, if any
