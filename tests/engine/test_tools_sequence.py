@@ -321,3 +321,11 @@ def test_all_pixels_of_a_small_sequence_are_learned_from_and_fewer_of_a_large_on
     monkeypatch.setattr(_sequence, "LEARN", 1500 * len(DATES) * BANDS)
     _, _, said = unmix(tmp_path, given, "kalmanem", ENDMEMBERS=NAMED)
     assert "Learning from 1000 pixels, spread over the images." in said
+
+
+def test_of_bands_that_change_alike_the_first_is_shown():
+    changing = np.random.default_rng(0).random((3, 1, 50)).astype(np.float32)
+    for other, shown in ((1 - changing * np.float32(1.0001), 0), (1 - changing * np.float32(1.5), 1)):
+        figures = _sequence.Figures(3, 2)
+        figures.add(_sequence.Block(np.concatenate([changing, other], axis=1)), None)
+        assert figures.most_changed() == shown

@@ -9,6 +9,7 @@ from .. import _shared
 LEARN = 64_000_000   # values, of all dates and bands, that endmembers are looked for in and models learned from
 WIDTH = 225          # pixels of each on the page: four in a row
 PICTURES = 8         # dates of which a report shows a picture
+ALIKE = 1e-3         # share by which the changes of two fractions differ that change alike
 
 FOLDER = "or all rasters of a folder, sorted by name (Add Directory in the dialog; scripts may give the folder itself)."
 
@@ -278,8 +279,8 @@ class Figures:
         return float((self._squares / self._values) ** 0.5) if self._values else None
 
     def most_changed(self):
-        """The endmember, from 0, whose fractions change most from date to date."""
-        return int(self._change.argmax())
+        """The endmember, from 0, whose fractions change most from date to date; the first of those that do so alike."""
+        return int((self._change >= (1 - ALIKE) * self._change.max()).argmax())
 
 
 def add_pictures(job, report, folder, sequence, names):
