@@ -24,7 +24,7 @@ SEEDS, SIDE = range(3), 60
 DATES, AHEAD = 24, 3
 STEP = {"logistic": 15, "seasonal": 30}    # days from date to date, on average
 NOISE, GAPS, CHANGE, RATE, CAPACITY = 0.2, 0.3, 0.1, 4.0, 0.85
-SAMPLE, MEMBERS, PARTICLES = 400, 100, 500
+SAMPLE, LEARNERS, MEMBERS, PARTICLES = 400, 60, 100, 500
 ANOMALY, SETTLING = 3.0, 3      # standard deviations; dates at the beginning that are not looked at for anomalies
 WINDOW, DEGREE = 7, 2           # of Savitzky and Golay's filter, in mean intervals
 LOWEST = 1e-3                   # share of the capacity below which logistic growth would take for ever
@@ -65,12 +65,16 @@ def kalman(scene, kind, smoothed=True, fractions=False):
     return mean, sd, found.standardised[..., 0]
 
 
-def growth(scene, capacity=CAPACITY):
-    """The state-space model of logistic growth, as the tools make it of a rate and a capacity that are given."""
-    levels = kalmanfilter.noise_levels(scene.sample(scene.y), scene.days, *KINDS["trend"])
-    steps = levels.steps[0] + levels.steps[1] * np.mean(np.diff(scene.days)) ** 2 / 3
-    model = start(Logistic(RATE / YEAR, capacity, steps), scene.y, scene.days, levels.noise)
-    return model, lambda x: np.clip(x, np.float32(LOWEST * capacity), np.float32(capacity))
+def growth(scene):
+    """The state-space model of logistic growth, of a rate and a capacity that are given, and its constraint."""
+    def keep(x):
+        return np.clip(x, np.float32(LOWEST * CAPACITY), np.float32(CAPACITY))
+
+    def make(level):
+        return Logistic(RATE / YEAR, CAPACITY, level)
+    levels = ensemble.noise_levels(scene.sample(scene.y), scene.days, make, LEARNERS, np.random.default_rng(0),
+                                   keep=keep)
+    return start(make(*levels.steps), scene.y, scene.days, levels.noise), keep
 
 
 def members(scene):
