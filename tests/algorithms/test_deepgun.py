@@ -14,7 +14,7 @@ from subpixel.algorithms.abundances.products import products
 from subpixel.algorithms.variability import deepgun as module
 from subpixel.algorithms.variability.autoencoder import Autoencoder, Decoders, hidden_widths, train
 from subpixel.algorithms.variability.deepgun import deepgun, learn, pure_pixels
-from subpixel.algorithms.variability.spatial import TotalVariation, abundance_step, total_variation
+from subpixel.algorithms.variability.spatial import TotalVariation, abundance_step
 
 SHAPE = (20, 24)
 L, P, N = 30, 3, SHAPE[0] * SHAPE[1]
@@ -236,7 +236,8 @@ def test_abundances_lie_on_the_simplex():
 
 
 def test_total_variation_smooths():
-    rough, smooth = (total_variation(deepgun(noisy(), M0, SHAPE, generator=trained(), lambda_a=weight).A, SHAPE)
+    variation = TotalVariation(1.0, SHAPE).cost
+    rough, smooth = (variation(deepgun(noisy(), M0, SHAPE, generator=trained(), lambda_a=weight).A)
                      for weight in (0, 0.3))
     assert smooth < 0.9 * rough
 
