@@ -108,6 +108,8 @@ class Training:
         Which step of training each of these belongs to: PARAMETERS, DYNAMICS or GAINS.
     deviation : ndarray (Z, m)
         Whiteness deviation index of the innovations at the end, the mean over series; NaN where no series has enough.
+    course : list of ndarray
+        For each zone that of its iterations, (iterations, m); without stopping by whiteness NaN up to the last.
     white : ndarray (Z,) of bool
         Whether the last step ended by whiteness, not by its number of iterations.
     cycles : ndarray (Z,) of int
@@ -120,6 +122,7 @@ class Training:
     loss: list
     step: list
     deviation: np.ndarray
+    course: list
     white: np.ndarray
     cycles: np.ndarray
     rejected: np.ndarray
@@ -308,6 +311,16 @@ class DeepKalman:
             found.append(P)
         return np.stack(found, axis=2)
 
+    @one_thread_each()
+    def kalman_gains(self, learned, y, start):
+        """Gains (Z, T, n, m) of the Kalman recursion along the mean estimates of series, with what is learned."""
+        settings = replace(self.settings, terminal=0.0, feed_forward=False, whiteness=False)
+        run = _Run(DeepKalman(self.build, self.intervals, self.R, self.P0, names=self.names,
+                              dictionary=self.dictionary, settings=settings), y, start, None)
+        run.zones = replace(run.zones, **_tensors(learned))
+        P, C = run._predicted(np.arange(len(run.active))), learned.C[:, None]
+        return _t(np.linalg.solve(C @ P @ _t(C) + self.R, C @ P))
+
     def gradients(self, learned, y, start, goal=None):
         """
         The loss of each zone (Z,) and its gradients by name, in all that can be learned but s, as training sees them.
@@ -411,7 +424,7 @@ class _Run:
         self.covers = model.C0 != 0
         self.stage = np.full(Z, PARAMETERS if r or self.settings.learn_C else DYNAMICS if size else GAINS)
         self.cycles, self.white, self.rejected = np.zeros(Z, int), np.zeros(Z, bool), np.zeros(Z, bool)
-        self.loss, self.steps = [[] for _ in everyone], [[] for _ in everyone]
+        self.loss, self.steps, self.course = ([[] for _ in everyone] for _ in range(3))
         self.deviation = np.full((Z, self.y.shape[3]), np.nan)
         self.smoother = Smoother(np.cumsum(model.intervals)) if size else None
         self.previous = _at(self.zones, everyone)
@@ -545,6 +558,8 @@ class _Run:
             self.steps[z].append(int(self.stage[z]))
         ended = ~sound
         ended[sound] = self._watch(which[sound], e[sound])
+        for z in which[sound]:
+            self.course[z].append(self.deviation[z].copy())
         learning = ~ended
         self._update(which[learning], {name: gradient[learning] for name, gradient in gradients.items()})
         self.count[which[learning]] += 1
@@ -639,8 +654,8 @@ class _Run:
 
     def training(self):
         learned = Learned(*(getattr(self.zones, name).numpy() for name in NAMES))
-        return Training(learned, [np.array(part) for part in self.loss], [np.array(part) for part in self.steps],
-                        self.deviation, self.white, self.cycles, self.rejected)
+        loss, step, course = ([np.array(part) for part in parts] for parts in (self.loss, self.steps, self.course))
+        return Training(learned, loss, step, self.deviation, course, self.white, self.cycles, self.rejected)
 
 
 class _Adam:

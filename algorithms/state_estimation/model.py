@@ -128,18 +128,20 @@ class Logistic(Forward):
     Logistic growth, dx/dt = rate x (1 - x / capacity), or decay where the rate is negative; exact over any interval.
 
     The step is x capacity / (x + (capacity - x) exp(-rate interval)). `level` is the variance of random steps in a unit
-    of time. `rate` and `capacity` may be tensors, whose gradients are then known.
+    of time. `rate` and `capacity` may be tensors, whose gradients are then known. States that noise or corrections have
+    brought beyond `limits`, where growth may become infinite, go on as those at the limit.
     """
 
     rate: float
     capacity: float
     level: float = 0.0
+    limits: tuple = (-np.inf, np.inf)
     n = 1
     observed = np.ones((1, 1))
     linear = False
 
     def step(self, x, interval):
-        exponent = -self.rate * interval
+        x, exponent = x.clip(*self.limits), -self.rate * interval
         shrunk = exponent.exp() if hasattr(exponent, "exp") else np.exp(exponent)
         return self.capacity * x / (x + (self.capacity - x) * shrunk)
 

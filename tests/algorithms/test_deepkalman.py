@@ -233,6 +233,7 @@ def test_learns_the_kalman_gains():
     assert found.loss[0][-1] < found.loss[0][0]
     filtered = kalman_filter(np.moveaxis(y[0], 1, 0), A, Q, np.eye(2), R, np.ones(2), P0)
     estimates = model.estimate(expected, y, np.ones(2))
+    np.testing.assert_allclose(model.kalman_gains(found.learned, y, np.ones(2))[0], kalman_gains(12), rtol=1e-8)
     np.testing.assert_allclose(np.moveaxis(estimates.mean[0], 0, 1), filtered.mean[1:], rtol=1e-8)
     np.testing.assert_allclose(model.covariances(expected, estimates)[0, 0], filtered.covariance[1:, 0], rtol=1e-6)
 
@@ -268,6 +269,7 @@ def test_stops_when_the_innovations_no_longer_become_whiter():
     assert training.white[0] and 1 < len(training.loss[0]) < 100
     innovation = model.estimate(training.learned, y, np.ones(2)).innovation
     np.testing.assert_allclose(training.deviation[0], deviation(np.moveaxis(innovation[0, 0], 1, 0)), rtol=1e-10)
+    assert len(training.course[0]) == len(training.loss[0]) and (training.course[0][-1] == training.deviation[0]).all()
     patient = with_settings(model, patience=20).train(y, np.ones(2))
     assert len(patient.loss[0]) > len(training.loss[0])
     endless = with_settings(model, whiteness=False).train(y, np.ones(2))

@@ -101,6 +101,12 @@ def test_tensors_go_on_as_arrays_do(forward):
     np.testing.assert_allclose(forward.step(torch.from_numpy(x), 3.0).numpy(), forward.step(x, 3.0), atol=1e-12)
 
 
+def test_logistic_states_beyond_their_limits_go_on_as_those_at_them():
+    within = Logistic(-0.1, 1.0, limits=(0.01, 1.0))
+    assert within.step(np.array([-0.2, 1.3]), 50.0) == pytest.approx(within.step(np.array([0.01, 1.0]), 50.0))
+    assert Logistic(-0.1, 1.0).step(np.array([1.3]), 50.0)[0] < 0, "beyond the capacity decay is unstable"
+
+
 @pytest.mark.parametrize("made", [Logistic(0.02, 1.2), Differential(lorenz, 3, np.eye(3), 0.01),
                                   Differential(fitzhugh_nagumo, 2, np.eye(2), 0.1)])
 def test_tensors_go_on_as_arrays_do_in_nonlinear_models(made):

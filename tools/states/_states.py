@@ -114,7 +114,7 @@ class StatesTool(Tool):
         sequence = job.sequence(self.images)
         model = _model.declared(job, self, sequence)
         Y, valid = self.sample(job, sequence, model)
-        _model.learn(job, self, model, model.series(Y, valid))
+        self.learn(job, model, model.series(Y, valid))
         self.say_levels(job, model)
         estimate = self.prepare(job, sequence, model)
         means = self.write(job, sequence, model, estimate)
@@ -123,6 +123,10 @@ class StatesTool(Tool):
     def passes(self, job):
         """How many parts the run has for its progress: looking at a sample, finding its noise, and estimating."""
         return 3
+
+    def learn(self, job, model, y):
+        """Give the `model` its components, with noise as given or estimated from sample series `y` (T, n, m)."""
+        _model.learn(job, self, model, y)
 
     def prepare(self, job, sequence, model):
         """
