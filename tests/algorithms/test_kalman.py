@@ -7,8 +7,8 @@ import pytest
 from scipy.linalg import block_diag, expm
 from scipy.stats import multivariate_normal
 
-from subpixel.algorithms.state_estimation.kalman import (diagonal, information, information_filter, kalman_filter,
-                                                         smooth)
+from subpixel.algorithms.state_estimation.kalman import (_product, _solved, diagonal, information,
+                                                         information_filter, kalman_filter, smooth)
 
 T, S, n, m = 5, 3, 2, 3
 
@@ -214,3 +214,23 @@ def test_a_smoother_without_any_noise_is_refused():
 def test_information_of_other_states_is_refused():
     with pytest.raises(ValueError, match="of 3 states, the mean of 2"):
         information_filter(np.eye(3), np.ones((2, 1, 3)), np.eye(2), np.eye(2), np.zeros(2), np.eye(2))
+
+
+@pytest.mark.parametrize("rows, inner, columns", [(1, 2, 1), (2, 2, 2), (3, 3, 1), (4, 4, 4)])
+def test_products_of_many_small_matrices_are_products(rows, inner, columns):
+    rng = np.random.default_rng(0)
+    A, B, C = rng.random((700, rows, inner)), rng.random((1, inner, columns)), rng.random((700, columns, 2))
+    np.testing.assert_allclose(_product(A, B), A @ B, rtol=1e-12)
+    np.testing.assert_allclose(_product(A, B, C), A @ B @ C, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_small_systems_are_solved_whatever_the_units(n):
+    rng = np.random.default_rng(0)
+    root = rng.random((1500, n, n)) + 2 * np.eye(n)
+    units = np.array([1e3, 1e-4, 1.0])[:n]
+    S, B = units[:, None] * (root @ root.swapaxes(-1, -2)) * units, rng.random((1500, n, 2))
+    np.testing.assert_allclose(_solved(S, B), np.linalg.solve(S, B), rtol=1e-8)
+    S[7] = 0
+    with pytest.raises(np.linalg.LinAlgError):
+        _solved(S, B)
