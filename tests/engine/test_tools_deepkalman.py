@@ -133,6 +133,14 @@ def test_a_missing_term_is_found(tmp_path):
     np.testing.assert_allclose([found["1"], found["level"]], [2, -5], rtol=0.15)
 
 
+def test_terms_are_given_for_slopes_in_a_year():
+    """In units of 73 days, a fifth of a year: level' = slope - level, slope' = slope^2."""
+    from subpixel.tools.states.deepkalman import SLOPE, YEAR, yearly
+    s = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    found = yearly(s, [(1,), (0,), (1, 1)], ["level", SLOPE], YEAR / 5)
+    np.testing.assert_allclose(found, [[1, 0], [-5, 0], [0, 1]])
+
+
 def test_small_blocks_give_what_large_ones_do_and_outside_of_zones_is_nodata(tmp_path, monkeypatch):
     given, some = written(tmp_path, truth(), 0.02), ZONES.copy()
     some[:, -2:] = NODATA
@@ -146,7 +154,7 @@ def test_small_blocks_give_what_large_ones_do_and_outside_of_zones_is_nodata(tmp
 
 
 @pytest.mark.parametrize("options, states", [
-    (dict(DYNAMICS="trend", COURSENOISE=0.3), ["level", "slope"]),
+    (dict(DYNAMICS="trend", COURSENOISE=0.3), ["level", "slope of the trend"]),
     (dict(DYNAMICS="seasonal", COURSENOISE=0.1), ["level", "wave1", "quarter1"]), (dict(DYNAMICS="table"), ["1"])])
 def test_every_kind_of_dynamics(tmp_path, options, states):
     given = walk(tmp_path)
@@ -180,3 +188,28 @@ def test_bad_input_is_refused(tmp_path):
         run(tmp_path, given, ZONES=raster(tmp_path / "none.tif", np.full((1, ROWS, COLS), NODATA)), **GROWTH)
     with pytest.raises(ValueError, match="whiteness cannot be told"):
         run(tmp_path, given[:4], **GROWTH)
+
+
+def test_a_saved_filter_gives_the_same_and_takes_other_images_of_its_dates(tmp_path):
+    given, where = written(tmp_path, truth(), 0.02), zones(tmp_path)
+    found, _, _, out = run(tmp_path, given, more=("UNCERTAINTY", "MODEL"), ZONES=where, DEGREE=1, AT="2021-05-10",
+                           **dict(GROWTH, LEARN="rate", ITERATIONS=30))
+
+    def applied(images, **options):
+        folder = tmp_path / f"applied{len(list(tmp_path.glob('applied*')))}"
+        folder.mkdir()
+        result, _ = run_tool("applyfilter", {"IMAGES": images, "MODEL": str(out / "model"), **options},
+                             **{name: folder / name.lower() for name in ("STATES", "UNCERTAINTY")})
+        return {name: np.stack([read(folder / name.lower() / look["file"]) for look in looks])
+                for name, looks in result["folders"].items()}
+
+    again = applied(given, ZONES=where, AT="2021-05-10")
+    for name, stack in found.items():
+        np.testing.assert_allclose(np.where(again[name] == NODATA, np.nan, again[name]), stack, atol=1e-6)
+    other = np.where(ZONES == 3, 3, 5)
+    part = applied(given, ZONES=raster(tmp_path / "other.tif", other[None]))["STATES"]
+    assert (part[:, 0, 1:, COLS // 2:] == NODATA).all() and (part[:, 0, 1:, :COLS // 2] > 0).all()
+    with pytest.raises(UserError, match="a gain for each of 16 dates"):
+        applied(given[:-1], ZONES=where)
+    with pytest.raises(UserError, match="No pixel of any zone"):
+        applied(given)

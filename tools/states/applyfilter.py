@@ -1,8 +1,14 @@
 """The tool `applyfilter`."""
 
+from dataclasses import replace
+
 from ...engine.declare import FileInput
 from . import _model, _saved
+from . import deepkalman as _deep
 from ._states import StatesTool
+
+SHOWN = 100  # pixels of a zone among which those of the report are
+NEAR = 0.5   # days, between intervals of a deep Kalman filter and of the images
 
 
 class ApplyFilter(StatesTool):
@@ -10,7 +16,8 @@ class ApplyFilter(StatesTool):
 
     For a neighbouring tile, a larger area or later dates: images of the same bands as those that the model was learned
     for, in the same units. Their number and dates may be others; dynamics and noise are the model's. Nothing is learned
-    or estimated, so that it takes a fraction of the time.
+    or estimated, so that it takes a fraction of the time. Only a deep Kalman filter, whose gains belong to dates, needs
+    as many images with the same intervals between them, within half a day, and the same zones.
 
     Fractions are matched by the names of their bands, which may be in another order."""
 
@@ -21,8 +28,11 @@ class ApplyFilter(StatesTool):
     citation = "G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, chapter 6"
 
     quantity = dynamics = period = harmonics = operator = interval = step = course = noise = None
-    saved = FileInput("MODEL", "Model", extensions=("npz",), help="File that a tool which learns a filter (kalmannet) "
-                      "has saved: its output MODEL.")
+    saved = FileInput("MODEL", "Model", extensions=("npz",), help="File that a tool which learns a filter (kalmannet, "
+                      "deepkalman) has saved: its output MODEL.")
+    zones = replace(_deep.ZONES, help="Of a deep Kalman filter: raster of whole numbers on the images' grid, one band, "
+                    "with the zones that the model was learned for. Pixels of others are nodata in the results. Empty: "
+                    "all pixels are of zone 1. Not used for other models.")
     example = {"IMAGES": "fractionimages", "MODEL": "filter.npz", "AT": "2020-07-15, 2020-11-15"}
 
     def run(self, job):
@@ -33,10 +43,17 @@ class ApplyFilter(StatesTool):
         models.fit(declaration, sequence)
         model = _model.dated(job, self, sequence, declaration["fractions"])
         self._match(model, declaration["names"])
-        estimate = FILTERS[declaration["tool"]](model, _saved.restore(model, declaration, arrays))
+        estimate = FILTERS[declaration["tool"]](model, _saved.restore(model, declaration, arrays), declaration)
+        if declaration["tool"] == "deepkalman":
+            sequence = _deep.Zoned(sequence, job.scene(self.zones), declaration["zones"])
         Y, valid = self.sample(job, sequence, model)
         means = self.write(job, sequence, model, estimate)
         self.give_report(job, sequence, model, means, self.examples(model, estimate, Y, valid))
+
+    def sample(self, job, sequence, model):
+        if isinstance(sequence, _deep.Zoned):
+            return sequence.sample(SHOWN, job.progress)
+        return super().sample(job, sequence, model)
 
     @staticmethod
     def _match(model, names):
@@ -52,11 +69,35 @@ class ApplyFilter(StatesTool):
         model.bands, model.orders = list(names), [[order[place] for place in places] for order in model.orders]
 
 
-def _kalmannet(model, states):
+def _kalmannet(model, states, declaration):
     """`estimate` by the networks of the tool `kalmannet`."""
     from ...algorithms.state_estimation.kalmannet import KalmanNet
     from .kalmannet import estimator
     return estimator(model, [KalmanNet.from_state(state, each) for state, each in zip(states, model.components)])
 
 
-FILTERS = {"kalmannet": _kalmannet}   # how the models of each tool filter
+def _deepkalman(model, states, declaration):
+    """`estimate` by the filters of the tool `deepkalman`."""
+    import numpy as np
+
+    from ...algorithms.state_estimation.deepkalman import Learned
+    from ...engine.sentences import UserError
+    ours, theirs = np.diff(model.days[model.observed]), np.diff(declaration["days"])
+    if len(ours) != len(theirs) or np.abs(ours - theirs).max() > NEAR:
+        raise UserError("The model has a gain for each of {count} dates, with {theirs} days between them, and the "
+                        "images have {ours}. Choose images with these intervals.", count=len(theirs) + 1,
+                        theirs=", ".join(f"{each:g}" for each in theirs), ours=", ".join(f"{each:g}" for each in ours))
+    limits = declaration["limits"]
+    filters, learned = [], []
+    for number, (state, each) in enumerate(zip(states, model.components)):
+        if limits:
+            each = model.components[number] = replace(each, forward=replace(each.forward, limits=tuple(limits)))
+        filters.append(_deep.filter_of(each, declaration["parameters"], declaration["degree"],
+                                       model.days / declaration["unit"]))
+        Z, _, n, _ = state["gains"].shape
+        learned.append(Learned(state["gains"], state["p"], np.tile(each.C, (Z, 1, 1)), state["terms"],
+                               np.zeros((Z, n, n))))
+    return _deep.estimator(model, filters, learned, limits)
+
+
+FILTERS = {"kalmannet": _kalmannet, "deepkalman": _deepkalman}   # how the models of each tool filter

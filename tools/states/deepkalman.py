@@ -11,8 +11,13 @@ GOLDEN = 0.6180339887498949   # multiples of which are spread evenly over fracti
 MOST_ZONES = 200
 LEAST_STEP = 0.1    # of the noise, that states step from image to image
 CURVES = 6          # in a plot of the report
-VALUES = 4_000_000  # numbers of a covariance that are held at once
-STATE_NAMES = {"RandomWalk": ["level"], "LinearTrend": ["level", "slope"], "Logistic": ["level"]}
+VALUES = 1_000_000  # numbers of a covariance that are held at once
+SLOPE = "slope of the trend"
+STATE_NAMES = {"RandomWalk": ["level"], "LinearTrend": ["level", SLOPE], "Logistic": ["level"]}
+
+ZONES = RasterInput("ZONES", "Zones", spectral=False, optional=True, help="Raster of whole numbers on the images' "
+                    "grid, one band: pixels of one number share what is learned. Nodata: outside of all zones, and "
+                    "nodata in the results. At most 200 zones. Empty: all pixels are one zone, number 1.")
 
 
 class DeepKalmanFilter(NonlinearStatesTool):
@@ -48,9 +53,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                 "filter, Journal of Computational Science 87, 2025; G. Chinellato, Deep Unfolding, PhD thesis, "
                 "University of Padova, 2026, section 6.4")
 
-    zones = RasterInput("ZONES", "Zones", spectral=False, optional=True, help="Raster of whole numbers on the images' "
-                        "grid, one band: pixels of one number share what is learned. Nodata: outside of all zones, and "
-                        "nodata in the results. At most 200 zones. Empty: all pixels are one zone, number 1.")
+    zones = ZONES
     sample_size = Integer("SAMPLE", "Pixels learned from", default=100, minimum=1, maximum=10000, help="From how many "
                           "pixels of each zone is learned, spread over it, those with a value in the first image "
                           "before others, 1 to 10000. Time grows with it. Default 100.")
@@ -92,9 +95,11 @@ class DeepKalmanFilter(NonlinearStatesTool):
                                    "WHITENESS, the whiteness deviation of the innovations (0 is white).")
     terms = TableOutput("TERMS", "Missing terms of the dynamics", help="Table with a row for each term found: zone, "
                         "component, equation (of which state it adds to the change), term, coefficient (per year, in "
-                        "the images' units). Where an equation lacks none, a row with the term none and 0.")
+                        "the images' units; slopes are per year too). Where an equation lacks none, a row with "
+                        "the term none and 0.")
     saved = FileOutput("MODEL", "Model", create=False, extensions=("npz",), help="File with the dynamics and, for each "
-                       "zone, the learned gains, parameters and terms, as arrays of numpy.")
+                       "zone, the learned gains, parameters and terms, for the tool that applies them to other images "
+                       "of the same bands, zones and intervals between dates (applyfilter).")
     report = replace(StatesTool.report, help="HTML file with the noise, the loss and the whiteness of the innovations "
                      "along the iterations, learned gains beside Kalman gains, the course of the mean and of some "
                      "pixels with their bands of two standard deviations, and maps.")
@@ -106,7 +111,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
 
     def sample(self, job, sequence, model):
         from .. import _shared
-        self._zoned = _Zoned(sequence, job.scene(self.zones))
+        self._zoned = Zoned(sequence, job.scene(self.zones))
         Y, valid = self._sample = self._zoned.sample(job.value(self.sample_size), job.progress)
         if model.fractions:
             _shared.expect_fractions(job, Y[int(valid.sum(axis=1).argmax()), :sequence.L])
@@ -152,15 +157,15 @@ class DeepKalmanFilter(NonlinearStatesTool):
         parts, names, limits = model.split(model.series(Y, valid)), self._names(job), self._limits(job)
         model.components = [start(in_units(each.forward, unit, limits), part, days / unit, np.diag(each.R))
                             for each, part in zip(model.components, parts)]
-        self._filters, self._trainings, self._kalman = [], [], []
+        self._filters, self._trainings, self._kalman, degree = [], [], [], job.value(self.degree)
         for number, (part, each) in enumerate(zip(parts, model.components)):
             y, x0 = np.moveaxis(part[:, picks], 0, 2), np.broadcast_to(restart(each, part).mean,
                                                                        (part.shape[1], each.forward.n))[picks]
-            learner = self._filter(job, each, names, days / unit)
+            learner = filter_of(each, names, degree, days / unit, self._settings(job))
             training = learner.train(y, x0, callback=lambda done, zones, number=number: job.progress(
                 number * zones + done, len(parts) * zones))
             self._kalman.append(learner.kalman_gains(training.learned, y, x0))
-            self._filters.append(self._filter(job, each, names, model.days / unit))
+            self._filters.append(filter_of(each, names, degree, model.days / unit))
             self._trainings.append(training)
             self._say(job, model, number, training)
         job.progress(1, 1)
@@ -168,9 +173,9 @@ class DeepKalmanFilter(NonlinearStatesTool):
         if job.wants(self.saved):
             _saved.save(job, self.saved, self.id, sequence, model, [
                 {"gains": one.learned.gains, "p": one.learned.p, "terms": one.learned.s} for one in self._trainings],
-                zones=self._zoned.classes, degree=job.value(self.degree), parameters=names,
+                zones=self._zoned.classes, degree=degree, parameters=names, limits=limits,
                 days=[float(day) for day in days], unit=unit)
-        return self._estimator(model, limits)
+        return estimator(model, self._filters, [one.learned for one in self._trainings], limits)
 
     def _names(self, job):
         """Which parameters of the dynamics are learned."""
@@ -193,29 +198,12 @@ class DeepKalmanFilter(NonlinearStatesTool):
         capacity = job.value(self.capacity)
         return _saved.LOWEST * capacity, float("inf") if job.value(self.rate) > 0 else capacity
 
-    def _filter(self, job, component, names, times):
-        """The `DeepKalman` of a component at these times, in units of the mean interval."""
-        import numpy as np
-
-        from ...algorithms.state_estimation.deepkalman import DeepKalman, Settings
-        from ...algorithms.state_estimation.model import intervals
-        from ...algorithms.state_estimation.sindy import Dictionary
-        forward, steps, rate = component.forward, job.value(self.iterations), job.value(self.rate_of_learning)
-        degree = job.value(self.degree)
-
-        def build(*logarithms):
-            factors = {name: each.exp() if hasattr(each, "exp") else np.exp(each)
-                       for name, each in zip(names, logarithms)}
-            return replace(forward, **{name: getattr(forward, name) * factor for name, factor in factors.items()}) \
-                if names else forward
-
-        without = tuple({"rate": (0,), "capacity": (0, 0)}[name] for name in names)
-        settings = Settings(smoothing=job.value(self.smoothing), complete=job.value(self.propagation) == "complete",
-                            rate=rate, shared_rate=rate, steps=(steps, -(-steps // 4), steps),
-                            whiteness=job.value(self.white), patience=job.value(self.patience),
-                            tau=job.value(self.tau))
-        return DeepKalman(build, intervals(times), component.R, component.covariance, names=names, settings=settings,
-                          dictionary=Dictionary(forward.n, degree, without) if degree else None)
+    def _settings(self, job):
+        from ...algorithms.state_estimation.deepkalman import Settings
+        steps, rate = job.value(self.iterations), job.value(self.rate_of_learning)
+        return Settings(smoothing=job.value(self.smoothing), complete=job.value(self.propagation) == "complete",
+                        rate=rate, shared_rate=rate, steps=(steps, -(-steps // 4), steps),
+                        whiteness=job.value(self.white), patience=job.value(self.patience), tau=job.value(self.tau))
 
     def _say(self, job, model, number, training):
         for z, zone in enumerate(self._zoned.classes):
@@ -248,9 +236,10 @@ class DeepKalmanFilter(NonlinearStatesTool):
                     rows.append({**first, "parameter": "whiteness", "value": float(training.deviation[z].mean()),
                                  "first": float(course[0]), "unit": ""})
                 for i, state in enumerate(states):
-                    found = [(term, s) for term, s in zip(learner.dictionary.names(states), training.learned.s[z, :, i])
-                             if s] if learner.dictionary else []
-                    terms += [{**first, "equation": state, "term": term, "coefficient": float(s) * YEAR / unit}
+                    found = [(term, s) for term, s in zip(learner.dictionary.names(states), yearly(
+                        training.learned.s[z], learner.dictionary.terms, states, unit)[:, i]) if s] \
+                        if learner.dictionary else []
+                    terms += [{**first, "equation": state, "term": term, "coefficient": float(s)}
                               for term, s in found or [("none", 0.0)]]
         for row in rows:
             if row["parameter"] in names:
@@ -258,39 +247,6 @@ class DeepKalmanFilter(NonlinearStatesTool):
                     **row, "value": f"{row['value']:.4g}", "first": f"{row['first']:.4g}"})
         job.give_table(self.parameters_found, rows)
         job.give_table(self.terms, terms)
-
-    def _estimator(self, model, limits):
-        import numpy as np
-
-        from ...algorithms.state_estimation.deepkalman import Learned
-        from ...algorithms.state_estimation.model import restart
-        learned = []
-        for training in self._trainings:
-            gains = np.zeros((len(training.learned.gains), model.T, *training.learned.gains.shape[2:]))
-            gains[:, model.observed] = training.learned.gains
-            learned.append(replace(training.learned, gains=gains))
-
-        def estimate_pixels(Y, valid):
-            zone, means, variances = Y[0, -1].astype(int), [], []
-            for part, each, ours, learner in zip(model.split(model.series(Y, valid)), model.components, learned,
-                                                 self._filters):
-                y = np.full((len(zone), 1, model.T, part.shape[2]), np.nan)
-                y[:, 0, model.observed] = part.swapaxes(0, 1)
-                own = Learned(*(getattr(ours, name)[zone] for name in ("gains", "p", "C", "s", "feed")))
-                found = learner.estimate(own, y, restart(each, part).mean[:, None])
-                P = learner.covariances(own, found)
-                means.append((found.mean[:, 0] @ each.C.T).swapaxes(0, 1))
-                variances.append(np.einsum("ij,qtjk,ik->tqi", each.C, P[:, 0], each.C, optimize=True))
-            return model.back(np.concatenate(means, axis=-1), np.concatenate(variances, axis=-1))
-
-        size = max(each.forward.n for each in model.components)
-        most = max(1, VALUES // (model.T * size * (size + 6)))
-
-        def estimate_block(Y, valid):
-            parts = [estimate_pixels(Y[:, :, k:k + most], valid[:, k:k + most]) for k in range(0, Y.shape[2], most)]
-            values, sd = (np.concatenate(each, axis=2) for each in zip(*parts))
-            return values if limits is None else np.clip(values, *np.float32(limits)), sd, {}
-        return estimate_block
 
     def add_to_report(self, job, report, sequence, model):
         import numpy as np
@@ -326,17 +282,17 @@ class DeepKalmanFilter(NonlinearStatesTool):
             [line[0], float(np.sqrt(np.mean(np.square(each))))] for line, each in zip(lines, apart)])
 
 
-class _Zoned:
+class Zoned:
     """
     A sequence whose pixels have a further row behind their bands: the number of their zone among `classes`, from 0.
 
-    Pixels outside of all zones are not valid. `sample` finds the classes, before blocks are read.
+    Pixels outside of all zones are not valid. Where no classes are given, `sample` finds them, before blocks are read.
     """
 
-    def __init__(self, sequence, scene):
+    def __init__(self, sequence, scene, classes=None):
         from ...engine.sentences import UserError
         from ...engine.sequences import check_same_place
-        self.sequence, self.scene, self.classes = sequence, scene, None
+        self.sequence, self.scene, self.classes = sequence, scene, classes
         self.T, self.L, self.grid = sequence.T, sequence.L, sequence.grid
         self.names, self.windows = sequence.names, sequence.windows
         if scene is not None:
@@ -363,11 +319,11 @@ class _Zoned:
             zone = self.zone(positions)
             number = np.searchsorted(self.classes, np.nan_to_num(zone))
             number = np.broadcast_to(number.astype(np.float32), (self.T, 1, len(zone)))
-            return function(np.concatenate([Y, number], axis=1), valid & np.isfinite(zone), positions)
+            return function(np.concatenate([Y, number], axis=1), valid & np.isin(zone, self.classes), positions)
         yield from self.sequence.map_blocks(block, windows, progress)
 
     def sample(self, most, progress):
-        """At most `most` pixels of each zone, `(Y (T, L + 1, S), valid (T, S))`."""
+        """At most `most` pixels of each zone, `(Y (T, L + 1, S), valid (T, S))`; of given classes, of these only."""
         import numpy as np
 
         from ...engine.sentences import UserError
@@ -376,6 +332,8 @@ class _Zoned:
             zone, found = self.zone(positions), {}
             order = positions * GOLDEN % 1 + ~valid[0]
             inside = np.isfinite(zone) & valid.any(axis=0)
+            if self.classes is not None:
+                inside &= np.isin(zone, self.classes)
             for each in np.unique(zone[inside]):
                 if each != int(each):
                     raise UserError("The raster of zones has the value {value}, which is no whole number. Choose a "
@@ -398,10 +356,77 @@ class _Zoned:
         if not zones:
             raise UserError("No pixel of any zone has a value in any image. Choose other zones (ZONES), or other "
                             "images.")
-        self.classes = sorted(zones)
-        Y = [np.concatenate([zones[each][1], np.full((self.T, 1, zones[each][1].shape[2]), number, np.float32)], axis=1)
-             for number, each in enumerate(self.classes)]
-        return np.concatenate(Y, axis=2), np.concatenate([zones[each][2] for each in self.classes], axis=1)
+        self.classes, found = self.classes or sorted(zones), sorted(zones)
+        Y = [np.concatenate([zones[each][1], np.full((self.T, 1, zones[each][1].shape[2]), self.classes.index(each),
+                                                     np.float32)], axis=1) for each in found]
+        return np.concatenate(Y, axis=2), np.concatenate([zones[each][2] for each in found], axis=1)
+
+
+def filter_of(component, names, degree, times, settings=None):
+    """The `DeepKalman` of a component at these times, with logarithms of factors as its parameters."""
+    import numpy as np
+
+    from ...algorithms.state_estimation.deepkalman import DeepKalman, Settings
+    from ...algorithms.state_estimation.model import intervals
+    from ...algorithms.state_estimation.sindy import Dictionary
+    forward = component.forward
+
+    def build(*logarithms):
+        factors = {name: each.exp() if hasattr(each, "exp") else np.exp(each)
+                   for name, each in zip(names, logarithms)}
+        return replace(forward, **{name: getattr(forward, name) * factor for name, factor in factors.items()}) \
+            if names else forward
+
+    without = tuple({"rate": (0,), "capacity": (0, 0)}[name] for name in names)
+    return DeepKalman(build, intervals(times), component.R, component.covariance, names=names,
+                      dictionary=Dictionary(forward.n, degree, without) if degree else None,
+                      settings=settings or Settings())
+
+
+def estimator(model, filters, learned, limits):
+    """
+    `estimate` of a `StatesTool`, by a `DeepKalman` for each component and what it has learned for each zone.
+
+    Gains are those of the images' dates. Pixels have the number of their zone behind their bands, see `Zoned`.
+    """
+    import numpy as np
+
+    from ...algorithms.state_estimation.deepkalman import Learned
+    from ...algorithms.state_estimation.model import restart
+    at_dates = []
+    for each in learned:
+        gains = np.zeros((len(each.gains), model.T, *each.gains.shape[2:]))
+        gains[:, model.observed] = each.gains
+        at_dates.append(replace(each, gains=gains))
+
+    def estimate_pixels(Y, valid):
+        zone, means, variances = Y[0, -1].astype(int), [], []
+        for part, each, ours, learner in zip(model.split(model.series(Y, valid)), model.components, at_dates,
+                                             filters):
+            y = np.full((len(zone), 1, model.T, part.shape[2]), np.nan)
+            y[:, 0, model.observed] = part.swapaxes(0, 1)
+            own = Learned(*(getattr(ours, name)[zone] for name in ("gains", "p", "C", "s", "feed")))
+            found = learner.estimate(own, y, restart(each, part).mean[:, None])
+            P = learner.covariances(own, found)
+            means.append((found.mean[:, 0] @ each.C.T).swapaxes(0, 1))
+            variances.append(np.einsum("ij,qtjk,ik->tqi", each.C, P[:, 0], each.C, optimize=True))
+        return model.back(np.concatenate(means, axis=-1), np.concatenate(variances, axis=-1))
+
+    size = max(each.forward.n for each in model.components)
+    most = max(1, VALUES // (model.T * size * (size + 6)))
+
+    def estimate_block(Y, valid):
+        parts = [estimate_pixels(Y[:, :, k:k + most], valid[:, k:k + most]) for k in range(0, Y.shape[2], most)]
+        values, sd = (np.concatenate(each, axis=2) for each in zip(*parts))
+        return values if limits is None else np.clip(values, *np.float32(limits)), sd, {}
+    return estimate_block
+
+
+def yearly(s, terms, states, unit):
+    """Coefficients (n_s, n) of `terms`, in time units of `unit` days, for changes and slopes in a year."""
+    import numpy as np
+    scale = np.where(np.array(states) == SLOPE, YEAR / unit, 1.0)
+    return s * (YEAR / unit) * scale / np.array([[np.prod(scale[list(term)])] for term in terms])
 
 
 def last_step(training, z):
