@@ -122,6 +122,16 @@ def test_of_a_random_walk_it_comes_near_the_kalman_filter(tmp_path):
     np.testing.assert_allclose((found["UNCERTAINTY"].reshape(T, -1) / sd)[seen].mean(), 1, atol=0.1)
 
 
+def test_gains_are_learned_where_the_steps_given_are_too_small(tmp_path):
+    given = walk(tmp_path)
+    y = np.stack([read(image["path"])[0].ravel() for image in given]).astype(float)
+    y[y == NODATA] = np.nan
+    best, wrong = (estimate(y, DAYS, start(RandomWalk(step**2 / YEAR), y, DAYS, 0.1**2), smoothed=False).mean
+                   for step in (0.5, 0.1))
+    found = run(tmp_path, given, QUANTITY="values", STEPNOISE=0.1, NOISE=0.1)[0]["STATES"].reshape(T, -1)
+    assert np.nanmean(np.abs(found - best)) < 0.4 * np.nanmean(np.abs(wrong - best)[:, 1:])
+
+
 def test_a_missing_term_is_found(tmp_path):
     """Decay to a level, dx/dt = -5 (x - 0.4) per year, of which a random walk knows nothing."""
     x0 = np.random.default_rng(3).uniform(-1, 2, (ROWS, COLS))
@@ -213,3 +223,14 @@ def test_a_saved_filter_gives_the_same_and_takes_other_images_of_its_dates(tmp_p
         applied(given[:-1], ZONES=where)
     with pytest.raises(UserError, match="No pixel of any zone"):
         applied(given)
+
+
+@pytest.mark.parametrize("options", [
+    dict(SAMPLE=5), dict(LAMBDAD=100.0), dict(BACKPROPAGATION="complete"), dict(LEARNINGRATE=0.03), dict(PATIENCE=2),
+    dict(WHITENESS=False), dict(ITERATIONS=10), dict(LEARN="capacity"), dict(DEGREE=2),
+    dict(DEGREE=2, TAU=5.0)], ids=str)
+def test_every_setting_counts(tmp_path, options):
+    given = written(tmp_path, truth(), 0.02)
+    usual = {**GROWTH, "ITERATIONS": 30, "LEARN": "rate", **({"DEGREE": 2, "TAU": 0.0} if "TAU" in options else {})}
+    one, other = (run(tmp_path, given, **{**usual, **change})[0]["STATES"] for change in ({}, options))
+    assert 1e-4 < np.nanmax(np.abs(one - other)) < 0.3
