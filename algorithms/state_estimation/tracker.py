@@ -83,7 +83,7 @@ def track(frames, box, rng, *, intervals=None, spread=(2.0, 2.0, 0.2, 0.2), acce
         C. With noise of variance s^2 in ranges of a band, C = size^2 B / s^2 is the exact one; smaller is more patient
         with changes that the dictionary does not know.
     lost : float
-        Confidence below which the target is lost.
+        Confidence below which the target is lost; where no particle or not the mean box sees enough it is in any case.
     callback : callable(date) -> None, optional
         After each image, from 1.
 
@@ -322,13 +322,13 @@ def _estimate(dictionary, frame, x, weights, size, rng, lost, usual):
     anywhere = np.column_stack([rng.random((ELSEWHERE, 2)) * frame.shape[:0:-1], np.tile(box[2:], (ELSEWHERE, 1))])
     r, others = _residuals(dictionary, frame, box[None], size)[0], _residuals(dictionary, frame, anywhere, size)
     elsewhere = float(np.median(others[np.isfinite(others)])) if np.isfinite(others).any() else np.nan
-    confidence, effective = 0.0, 0.0
+    confidence, effective, seen = 0.0, 0.0, weights is not None and bool(np.isfinite(r))
     if weights is not None:
         effective = float(1 / np.square(weights).sum())
-        if np.isfinite(r) and elsewhere > 0:
+        if seen and elsewhere > 0:
             apart = covariance[0, 0] / box[2] ** 2 + covariance[1, 1] / box[3] ** 2
             confidence = float(_distinct(r, elsewhere, usual) * np.exp(-apart))
-    found = confidence >= lost
+    found = seen and confidence >= lost
     if not found:
         box, covariance = _moments(x, uniform)
     return box, covariance, r, elsewhere, effective, confidence, found

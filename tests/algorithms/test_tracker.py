@@ -139,6 +139,15 @@ def test_a_target_behind_a_cloud_is_lost_uncertain_and_found_again():
     assert apart(found, boxes)[7:].max() < 2
 
 
+def test_where_nothing_is_seen_the_target_is_lost_whatever_confidence_is_enough():
+    frames, boxes = movie(step=(1.0, 0.5))
+    for t in (5, 6):
+        frames[t][:] = np.nan
+    found = track(frames, boxes[0], np.random.default_rng(0), spread=(2, 2, 0.2, 0.2), lost=0.0)
+    assert found.found.tolist() == [t not in (5, 6) for t in range(12)]
+    assert found.confidence[7:].min() > 0.5 and apart(found, boxes)[7:].max() < 2
+
+
 def test_a_target_that_leaves_is_lost_and_nothing_is_learned_of_what_is_left():
     frames, boxes = movie()
     gone, _ = movie(contrast=0.0, seed=7)

@@ -58,7 +58,8 @@ class Tracker(Tool):
     size = Integer("PATCHSIZE", "Samples across a box", default=12, minimum=3, maximum=64, advanced=True, help="Every "
                    "box is looked at in so many rows and columns, 3 to 64. Default 12.")
     lost = Real("LOST", "Lost below a confidence of", default=0.4, minimum=0.0, maximum=1.0, advanced=True,
-                help="Confidence below which the target is lost at a date, 0 (never) to 1. Default 0.4.")
+                help="Confidence below which the target is lost at a date, 0 (only where the image shows too little of "
+                "the box, as under a cloud) to 1. Default 0.4.")
     seed = _shared.SEED
     track = FeaturesOutput("TRACK", "Track", geometry="line", shade="confidence", times=("begin", "end"),
                            optional=False, help="Line layer with a piece of the target's way from each date to the "
