@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from .kalman import diagonal
 from .kalmanfilter import NOISE, STARTS, STEPS, Levels, dates
-from .model import intervals, start, variance
+from .model import check_varies, intervals, start, variance
 
 ENTRIES = 2**18       # of the members of the series that are taken at once: they stay near the processor
 VALUES = 16_000_000   # of the members of all dates that the smoother keeps, at most
@@ -147,10 +147,8 @@ def noise_levels(y, days, make_forward, N, rng, *, step=None, noise=None, keep=N
     """
     y = np.asarray(y, np.float64)[..., None]
     y = y[:, ~np.isnan(y).all(axis=(0, 2))]
+    check_varies(y)
     V = float(variance(y).mean())
-    if not V:
-        raise ValueError("The series do not vary over time, so that their noise cannot be estimated. Give its standard "
-                         "deviations.")
     first = start(make_forward(0.0), y, days, 0.0)
     _check(first, y, N, 1.0)
     seed = int(rng.integers(2**31))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .kalman import diagonal, filtered_means, gains, smoothed_means, smoother_gains
-from .model import intervals, start, variance
+from .model import check_varies, intervals, start, variance
 
 CHUNK = 16384          # series at once: their states stay near the processor
 VALUES = 4_000_000     # entries of the covariances of all dates, at most, in each of a dozen arrays
@@ -190,10 +190,8 @@ def noise_levels(y, days, make_forward, powers, *, steps=None, noise=None):
     y = y[:, ~np.isnan(y).all(axis=(0, 2))]
     forward = make_forward(*(step or 0.0 for step in steps))
     check_fit(forward, y)
+    check_varies(y)
     V = variance(y)
-    if not V.any():
-        raise ValueError("The series do not vary over time, so that their noise cannot be estimated. Give its standard "
-                         "deviations.")
     interval = float(np.mean(np.diff(every))) if len(every) > 1 else 1.0
     units = [float(V.mean()) / interval**power for power in powers]
     model = start(forward, y, every, 0.0)

@@ -8,6 +8,7 @@ from scipy.linalg import block_diag, expm, logm
 from .kalman import diagonal
 
 SUBSTEPS = 1.0   # at most so many units of time in one Runge-Kutta step, see `Differential`
+ROUNDING = 1e-7  # of a series' values, by which float32 numbers that are alike may differ
 VAGUE = 10.0     # times the variance of a series over its dates: that of its first state before it is observed
 
 
@@ -345,6 +346,20 @@ def variance(y):
     known = ~np.isnan(y)
     off = np.where(known, y - _means(y), 0)
     return np.square(off).sum((0, 1)) / np.maximum(known.sum((0, 1)), 1)
+
+
+def varies(y):
+    """Whether any of the series `y` (T, Q, m), NaN where missing, varies over its dates by more than rounding."""
+    known = ~np.isnan(y)
+    squares = np.square(np.where(known, y, 0)).sum((0, 1)) / np.maximum(known.sum((0, 1)), 1)
+    return bool((variance(y) > ROUNDING**2 * squares).any())
+
+
+def check_varies(y):
+    """Raise ValueError where no series does."""
+    if not varies(y):
+        raise ValueError("The series do not vary over time, so that their noise cannot be estimated. Give its standard "
+                         "deviations.")
 
 
 def _means(y):

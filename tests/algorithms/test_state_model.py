@@ -7,7 +7,8 @@ from scipy.integrate import quad_vec, solve_ivp
 from scipy.linalg import expm
 
 from subpixel.algorithms.state_estimation.model import (Differential, LinearOperator, LinearTrend, Logistic, RandomWalk,
-                                                        Seasonal, fitzhugh_nagumo, intervals, lorenz, restart, start)
+                                                        Seasonal, fitzhugh_nagumo, intervals, lorenz, restart, start,
+                                                        variance, varies)
 
 TURN = expm(8.0 * np.array([[-0.02, 0.05, 0.0], [-0.05, -0.02, 0.01], [0.0, 0.0, -0.1]]))
 Q = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, -0.2], [0.1, -0.2, 1.0]])
@@ -175,3 +176,12 @@ def test_the_first_state_of_coupled_series_shows_their_means():
     model = start(hidden, y[..., 1], np.arange(40.0), 0.1)
     np.testing.assert_allclose(model.mean[:, 0], y[..., 1].mean(axis=0))
     assert model.covariance[1, 1] == model.covariance[0, 0] and (model.mean[:, 1] == 0).all()
+
+
+def test_rounding_is_no_variation():
+    y = np.log(np.full((7, 20, 1), 0.3))
+    assert variance(y).max() < 1e-20 and not varies(y)
+    y[0, 3] *= 1 + 1e-5
+    assert varies(y)
+    y[1:] = np.nan
+    assert not varies(y), "one value each"

@@ -245,6 +245,17 @@ def test_bad_input_is_a_sentence(tool, fractions, growth, tmp_path):
             filtered(tmp_path, tool, fractions[0], CONDITIONBAND="snow")
 
 
+def test_logistic_growth_of_values_in_other_units_is_refused(tmp_path):
+    images = [{"path": str(raster(tmp_path / f"index_2020-0{month}-01.tif", 1000.0 * month + np.arange(12).reshape(
+        1, 3, 4))), "crs": None} for month in range(1, 7)]
+    with pytest.raises(UserError, match="half of the values are from 2.* to 5.*the capacity, 1. Give"):
+        filtered(tmp_path / "a", "ensemblekalman", images, **LOGISTIC)
+    with pytest.raises(UserError, match="half of the values are from"):
+        filtered(tmp_path / "b", "particlefilter", images, **LOGISTIC, STEPNOISE=1, NOISE=1)
+    found = filtered(tmp_path / "c", "ensemblekalman", images, **LOGISTIC, CAPACITY=8000)[0]["STATES"]
+    assert 1000 < found.min() < 2000 and 5000 < found.max() < 7000
+
+
 def test_a_pixel_without_any_value_is_nodata(tmp_path):
     images = [{"path": str(raster(tmp_path / f"index_2020-0{month}-01.tif", np.where(
         np.arange(12).reshape(1, 3, 4) == 5, NODATA, 0.1 * month + 0.01 * np.arange(12).reshape(1, 3, 4)))),

@@ -196,7 +196,7 @@ def test_tables_that_do_not_fit_are_refused(out, words, sentence):
     (dict(QUANTITY="values", DYNAMICS="table"), "none is given"),
     (dict(DYNAMICS="table", OPERATOR="x.csv"), "one band, and fractions need two"),
     (dict(QUANTITY="values", DYNAMICS="table", OPERATOR="nowhere.csv"), "cannot be read"),
-    (dict(QUANTITY="values", AT="2019-12-01"), "before the first image, 2020-01-03"),
+    (dict(QUANTITY="values", AT="2019-12-01"), "date 2019-12-01 is before the first image, 2020-01-03"),
     (dict(QUANTITY="values", AT="soon"), "soon in Dates is no date"),
     (dict(QUANTITY="values", DATES=", ".join(["2020-01-01"] * T)), "same date"),
     (dict(QUANTITY="values", DYNAMICS="seasonal", HARMONICS=7), "15 numbers, and the series only 14 dates")])
@@ -212,3 +212,16 @@ def test_a_table_for_fractions_and_a_single_image_are_refused(out):
         run(out, given, DYNAMICS="table", OPERATOR=str(out / "operator.csv"))
     with pytest.raises(UserError, match="at least two images"):
         run(out, given[:1])
+
+
+def test_a_constant_band_is_named_where_its_noise_is_sought(out):
+    rng, given = np.random.default_rng(0), []
+    for date in DATES:
+        cube = np.stack([rng.normal(0, 0.1, (ROWS, COLS)), np.full((ROWS, COLS), 0.7)])
+        given.append({"path": str(raster(out / f"index_{date}.tif", cube, ["green", "flat"])), "crs": None})
+    with pytest.raises(UserError, match="^flat does not vary over time.*STEPNOISE"):
+        run(out, given, QUANTITY="values")
+    with pytest.raises(UserError, match="^flat does not vary"):
+        run(out, given, QUANTITY="values", DYNAMICS="trend", STEPNOISE=0.1, NOISE=0.1)
+    found, _, _ = run(out, given, QUANTITY="values", STEPNOISE=0.1, NOISE=0.1)
+    np.testing.assert_allclose(found["STATES"][:, 1], 0.7, atol=1e-6)

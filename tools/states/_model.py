@@ -89,6 +89,13 @@ class Model:
         return values.astype(np.float32).swapaxes(1, 2), sd.astype(np.float32).swapaxes(1, 2)
 
 
+def in_parts(estimate, most, Y, valid):
+    """What `estimate(Y (T, L, n), valid (T, n))` gives, arrays (dates, bands, n), asked for `most` pixels at a time."""
+    import numpy as np
+    parts = [estimate(Y[:, :, k:k + most], valid[:, k:k + most]) for k in range(0, Y.shape[2], most)]
+    return [np.concatenate(each, axis=2) for each in zip(*parts)]
+
+
 def declared(job, tool, sequence):
     """The `Model` of a tool's parameters, without its components: they are `learned` from a sample."""
     from ...engine.sentences import UserError
@@ -105,14 +112,14 @@ def dated(job, tool, sequence, fractions):
     """The `Model` of images and further dates, without its components."""
     import numpy as np
 
-    from ...engine.dates import of_words
+    from ...engine.dates import of_words, written
     from ...engine.sentences import UserError
     from ..multitemporal._sequence import orders_by_name
     further = of_words(job.value(tool.at) or "")
     for date in further:
         if date < sequence.dates[0]:
             raise UserError("The further date {date} is before the first image, {first}. Choose dates after it (AT).",
-                            date=date.isoformat(), first=sequence.names[0])
+                            date=written(date), first=sequence.names[0])
     dates = sorted({*sequence.dates, *further})
     days = np.array([(date - dates[0]).total_seconds() / 86400 for date in dates])
     observed = np.array([dates.index(date) for date in sequence.dates])
@@ -138,8 +145,9 @@ def learn(job, tool, model, y):
     for number, (label, part) in enumerate(zip(labels, parts)):
         make, powers = _dynamics(job, tool, model, variance(part))
         steps = [None if level is None else level / YEAR**power for level, power in zip(given, powers)]
-        R = noise
-        if noise is None or None in steps:
+        R, sought = noise, noise is None or None in steps
+        check_sample(job, tool, label, part, sought)
+        if sought:
             if make(*[0.0] * len(powers)).linear:
                 found = noise_levels(part, days, make, powers, steps=steps, noise=noise)
             else:
@@ -152,6 +160,29 @@ def learn(job, tool, model, y):
         sizes = [float(np.sqrt(step * YEAR**power)) for step, power in zip(steps, powers)]
         model.levels.append((label, sizes[0], sizes[1] if len(powers) == 2 else None, float(np.sqrt(np.mean(R)))))
         job.progress(number + 1, len(parts))
+
+
+def check_sample(job, tool, label, y, sought=True, above=True):
+    """
+    Refuse sample series `y` (T, n, m) that logistic growth cannot give, or that do not vary though noise is `sought`.
+
+    `above`: whether values above the capacity are refused too.
+    """
+    import numpy as np
+
+    from ...algorithms.state_estimation.model import varies
+    from ...engine.sentences import UserError
+    if job.value(tool.dynamics) == "logistic":
+        capacity, (low, high) = job.value(tool.capacity), np.nanquantile(y, [0.25, 0.75])
+        if high < 0 or above and low > capacity:
+            raise UserError("{band}: half of the values are from {low} to {high}, and logistic dynamics go from 0 to "
+                            "the capacity, {capacity}. Give one in the images' units (CAPACITY), or choose other "
+                            "dynamics (DYNAMICS).", band=label, low=f"{low:.4g}", high=f"{high:.4g}",
+                            capacity=f"{capacity:g}")
+    if sought and not varies(y):
+        raise UserError("{band} does not vary over time in the pixels looked at, so that its noise cannot be "
+                        "estimated. Give all of it (STEPNOISE, COURSENOISE, NOISE), or leave out bands that are "
+                        "constant (Rearrange bands).", band=label)
 
 
 def _dynamics(job, tool, model, V):

@@ -2,7 +2,8 @@
 
 import json
 
-LOWEST = 1e-3   # of the capacity, below which logistic growth would take for ever
+from ._model import LOWEST
+
 NUMBERS = {"RandomWalk": ("level",), "LinearTrend": ("level", "slope"), "Logistic": ("rate", "capacity", "level"),
            "Seasonal": ("level", "season", "period", "harmonics")}
 

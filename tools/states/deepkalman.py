@@ -135,6 +135,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
         model.components, model.levels = [], []
         for number, band in enumerate(model.bands):
             part = sample[..., number, None]
+            _model.check_sample(job, self, band, part, above="capacity" not in self._names(job))
             step, noise = given[0] if given[0] is None else given[0] / YEAR, given[1]
             found = noise_levels(part, days, LinearTrend, [1, 3], steps=[step, None], noise=noise)
             model.settled = model.settled and found.converged
@@ -196,7 +197,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
         if job.value(self.dynamics) != "logistic":
             return None
         capacity = job.value(self.capacity)
-        return _saved.LOWEST * capacity, float("inf") if job.value(self.rate) > 0 else capacity
+        return _model.LOWEST * capacity, float("inf") if job.value(self.rate) > 0 else capacity
 
     def _settings(self, job):
         from ...algorithms.state_estimation.deepkalman import Settings
@@ -264,7 +265,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                          "begins with new gains, and so does the last step after it." + (
                              f" Of {len(lines)} zones and components the first {CURVES}." if len(lines) > CURVES else ""
                          ))
-        report.curves(longest, {label: course(training.loss[z] / training.loss[z][0])
+        report.curves(longest, {label: course(training.loss[z] / (training.loss[z][0] or 1.0))
                                 for label, training, z, _ in shown}, "Iteration", "Loss / first loss")
         if job.value(self.white):
             report.paragraph("Whiteness deviation of the innovations, the distance of their cumulative periodogram "
@@ -416,8 +417,7 @@ def estimator(model, filters, learned, limits):
     most = max(1, VALUES // (model.T * size * (size + 6)))
 
     def estimate_block(Y, valid):
-        parts = [estimate_pixels(Y[:, :, k:k + most], valid[:, k:k + most]) for k in range(0, Y.shape[2], most)]
-        values, sd = (np.concatenate(each, axis=2) for each in zip(*parts))
+        values, sd = _model.in_parts(estimate_pixels, most, Y, valid)
         return values if limits is None else np.clip(values, *np.float32(limits)), sd, {}
     return estimate_block
 
