@@ -153,13 +153,16 @@ def test_quantiles_of_fractions(tmp_path):
     assert (cuts[-1, 1, 2] - cuts[-1, 1, 0]).mean() > 1.2 * wide[-1, 1].mean(), "a forecast"
 
 
-def test_a_part_of_an_image_gives_the_same_as_the_whole(tmp_path, monkeypatch):
-    import subpixel.tools.states.diffusionfilter as tool
+@pytest.mark.parametrize("tool, limit, options", [
+    ("diffusionfilter", "NUMBERS", dict(EPOCHS=2, MEMBERS=20, STEPS=4)),
+    ("kalmannet", "VALUES", dict(STEPS=4, DYNAMICS="seasonal", COURSENOISE=0.1))])
+def test_a_part_of_an_image_gives_the_same_as_the_whole(tmp_path, monkeypatch, tool, limit, options):
+    from importlib import import_module
     given = index(tmp_path)
-    options = dict(WALK, EPOCHS=2, MEMBERS=20, STEPS=4)
-    whole = run("diffusionfilter", tmp_path, given, **options)[0]["STATES"]
-    monkeypatch.setattr(tool, "NUMBERS", 200)   # ten pixels at once
-    np.testing.assert_allclose(run("diffusionfilter", tmp_path, given, **options)[0]["STATES"], whole, atol=1e-5)
+    whole = run(tool, tmp_path, given, ("UNCERTAINTY",), **{**WALK, **options})[0]
+    monkeypatch.setattr(import_module(f"subpixel.tools.states.{tool}"), limit, 200)   # some pixels at once
+    for name, part in run(tool, tmp_path, given, ("UNCERTAINTY",), **{**WALK, **options})[0].items():
+        np.testing.assert_allclose(part, whole[name], atol=1e-5)
 
 
 @pytest.mark.parametrize("name, value", [("SCHEDULE", "exploding"), ("ALPHA", 0.0), ("REGRESSION", False),

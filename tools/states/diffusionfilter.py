@@ -4,6 +4,7 @@ from ...engine.declare import Choice, Flag, FolderOutput, Integer, LayersOutput,
 from .. import _shared
 from ..multitemporal._sequence import ASKED
 from . import _saved
+from ._model import in_parts
 from ._states import NonlinearStatesTool, StatesTool
 
 TAUGHT = 100          # pixels from whose particles networks learn
@@ -100,7 +101,8 @@ class DiffusionFilter(NonlinearStatesTool):
             self._losses[model.levels[number][0]] = [found and found.loss for found in networks[-1]]
         job.progress(1, 1)
 
-        def estimate_some(y):
+        def estimate_some(Y, valid):
+            y = self._at_all_dates(model, model.series(Y, valid))
             streams = [particles(part, model.days, restart(each, part[model.observed]), np.random.default_rng(
                 [seed, number, 1]), chosen, found) for number, (part, each, chosen, found) in enumerate(zip(
                     model.split(y), model.components, settings, networks))]
@@ -115,10 +117,8 @@ class DiffusionFilter(NonlinearStatesTool):
             return np.stack(mean), np.stack(sd), np.stack(cuts)
 
         def estimate_block(Y, valid):
-            y = self._at_all_dates(model, model.series(Y, valid))
             size = max(1, NUMBERS // (job.value(self.members) * max(each.forward.n for each in model.components)))
-            parts = [estimate_some(y[:, first:first + size]) for first in range(0, y.shape[1], size)]
-            values, sd, cuts = (np.concatenate(each, axis=2).astype(np.float32) for each in zip(*parts))
+            values, sd, cuts = (each.astype(np.float32) for each in in_parts(estimate_some, size, Y, valid))
             return values, sd, {self.quantiles.name: cuts}
         return estimate_block
 

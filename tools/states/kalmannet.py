@@ -3,7 +3,10 @@
 from ...engine.declare import Choice, FileOutput, Flag, Integer, Real
 from .. import _shared
 from . import _saved
+from ._model import in_parts
 from ._states import NonlinearStatesTool, StatesTool
+
+VALUES = 4_000_000   # entries of the covariances of all dates that are held at once
 
 
 class KalmanNetwork(NonlinearStatesTool):
@@ -149,14 +152,18 @@ def estimator(model, networks):
     """`estimate` of a `StatesTool` by a network for each component."""
     import numpy as np
 
-    def estimate_block(Y, valid):
-        y = model.series(Y, valid)
+    def estimate_pixels(Y, valid):
         means, variances = [], []
-        for part, each, network in zip(model.split(y), model.components, networks):
+        for part, each, network in zip(model.split(model.series(Y, valid)), model.components, networks):
             values = np.full((model.T, *part.shape[1:]), np.nan)
             values[model.observed] = part
             found = network.estimate(values, model.days)
             means.append(found.mean @ each.C.T)
             variances.append(np.einsum("ij,tqjk,ik->tqi", each.C, found.covariance, each.C, optimize=True))
-        return *model.back(np.concatenate(means, axis=-1), np.concatenate(variances, axis=-1)), {}
+        return model.back(np.concatenate(means, axis=-1), np.concatenate(variances, axis=-1))
+
+    most = max(1, VALUES // (model.T * max(each.forward.n for each in model.components) ** 2))
+
+    def estimate_block(Y, valid):
+        return *in_parts(estimate_pixels, most, Y, valid), {}
     return estimate_block
