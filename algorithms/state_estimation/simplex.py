@@ -4,6 +4,10 @@ import numpy as np
 from scipy.linalg import helmert
 
 FLOOR = 0.01   # added to all fractions, so that those of zero have a logarithm
+NARROW = 0.5   # standard deviation of a coordinate, up to which the first order is within a tenth
+NODES, WEIGHTS = (each.astype(np.float32) for each in np.polynomial.hermite_e.hermegauss(5))
+WEIGHTS /= WEIGHTS.sum()
+CHUNK = 8192   # coordinates at once: what is made of them stays near the processor
 
 
 def to_basis(A, floor=FLOOR):
@@ -74,13 +78,39 @@ def spread_of_independent(c, variance, floor=FLOOR):
     return (1 + P * floor) * S * np.sqrt(np.maximum(total, 0))
 
 
+def spread_of_normal(c, variance, floor=FLOOR):
+    """
+    The same for independent normal errors of any variance, such as those of forecasts; 0.5 at most.
+
+    Where a coordinate's standard deviation is above 0.5 the first order fails: it gives more than fractions can vary,
+    or nothing where the softmax is near an end. There the variance is the sum of those by one coordinate each, by
+    five-point Gauss-Hermite quadrature in float32, which has the first order as its limit.
+    """
+    variance = np.broadcast_to(variance, np.shape(c))
+    found = np.asarray(spread_of_independent(c, variance, floor))
+    wide, flat = (variance > NARROW**2).any(axis=-1).ravel(), found.reshape(-1, found.shape[-1])
+    B, rows = basis(found.shape[-1]).astype(np.float32), np.flatnonzero(wide)
+    c, sd = (np.reshape(each, (-1, B.shape[1])) for each in (c, np.sqrt(variance)))
+    for some in (rows[k:k + CHUNK] for k in range(0, len(rows), CHUNK)):
+        logits, total = c[some].astype(np.float32) @ B.T, 0.0
+        for column, size in zip(B.T, sd[some].astype(np.float32).T):
+            S = _normalised(logits + NODES[:, None, None] * size[:, None] * column)
+            off = S - np.tensordot(WEIGHTS, S, 1)
+            total = total + np.tensordot(WEIGHTS, off * off, 1)
+        flat[some] = (1 + len(B) * floor) * np.sqrt(total)
+    return np.minimum(flat, 0.5).reshape(found.shape)
+
+
 def softmax(c):
     """exp(B c) over its sum, (..., P)."""
-    logits = np.asarray(c) @ basis(c.shape[-1] + 1).T
-    S = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return S / S.sum(axis=-1, keepdims=True)
+    return _normalised(np.asarray(c) @ basis(c.shape[-1] + 1).T)
 
 
 def basis(P):
     """B (P, P - 1): orthonormal columns that sum to zero."""
     return helmert(P).T
+
+
+def _normalised(logits):
+    S = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return S / S.sum(axis=-1, keepdims=True)

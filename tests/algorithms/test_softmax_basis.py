@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subpixel.algorithms.state_estimation.simplex import (basis, from_basis, softmax, spread,
-                                                          spread_of_independent, to_basis)
+                                                          spread_of_independent, spread_of_normal, to_basis)
 
 A = np.random.default_rng(0).dirichlet([0.3, 1.0, 2.0, 0.5], size=(6, 50))
 A[0, 0] = [1, 0, 0, 0]
@@ -67,6 +67,23 @@ def test_independent_errors_are_a_diagonal_covariance():
     rng = np.random.default_rng(4)
     c, variance = rng.normal(size=(7, 3)), rng.uniform(0.1, 1, size=(7, 3))
     np.testing.assert_allclose(spread_of_independent(c, variance), spread(c, variance[..., None] * np.eye(3)))
+
+
+@pytest.mark.parametrize("mean, sd", [((0.5, -0.4), (0.8, 0.6)), ((0.5, -0.4), (2.0, 0.1)), ((2.0, 1.0), (1.5, 1.5)),
+                                      ((40.0, 0.0), (60.0, 60.0)), ((0.0, 0.0), (500.0, 500.0))])
+def test_spread_of_wide_normal_errors_is_that_of_samples(mean, sd):
+    samples = softmax(np.random.default_rng(5).normal(mean, sd, size=(200_000, 2)))
+    found = spread_of_normal(np.array(mean), np.square(sd))
+    np.testing.assert_allclose(found, samples.std(axis=0), rtol=0.25, atol=0.05)
+    assert found.max() <= 0.5
+
+
+def test_spread_of_narrow_normal_errors_is_the_first_order_and_goes_over_into_the_wide():
+    rng = np.random.default_rng(6)
+    c, variance = rng.normal(size=(40, 3)), rng.uniform(0, 0.25, size=(40, 3))
+    np.testing.assert_array_equal(spread_of_normal(c, variance), spread_of_independent(c, variance))
+    at, above = (spread_of_normal(c, np.full(3, sd**2)) for sd in (0.5, 0.5001))
+    np.testing.assert_allclose(at, above, rtol=0.1, atol=0.01)
 
 
 def test_one_fraction_or_no_floor_is_refused():

@@ -225,3 +225,9 @@ def test_a_constant_band_is_named_where_its_noise_is_sought(out):
         run(out, given, QUANTITY="values", DYNAMICS="trend", STEPNOISE=0.1, NOISE=0.1)
     found, _, _ = run(out, given, QUANTITY="values", STEPNOISE=0.1, NOISE=0.1)
     np.testing.assert_allclose(found["STATES"][:, 1], 0.7, atol=1e-6)
+
+
+def test_forecasts_of_fractions_grow_uncertain_as_far_as_fractions_can(out):
+    found, _, _ = run(out, fractions(out), AT="2021-01-01, 2060-01-01", STEPNOISE=2, NOISE=0.3)
+    sd = found["UNCERTAINTY"][:, :, :8]
+    assert (sd[-1] > sd[-3]).all() and sd[-1].min() > 0.2 and sd.max() <= 0.5

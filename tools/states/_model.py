@@ -81,9 +81,9 @@ class Model:
         """Values and standard deviations (D, L, n) in the images' quantity, of components with independent errors."""
         import numpy as np
 
-        from ...algorithms.state_estimation.simplex import from_basis, spread_of_independent
+        from ...algorithms.state_estimation.simplex import from_basis, spread_of_normal
         if self.fractions:
-            values, sd = from_basis(mean), spread_of_independent(mean, variance)
+            values, sd = from_basis(mean), spread_of_normal(mean, variance)
         else:
             values, sd = mean, np.sqrt(variance)
         return values.astype(np.float32).swapaxes(1, 2), sd.astype(np.float32).swapaxes(1, 2)

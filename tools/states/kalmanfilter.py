@@ -25,8 +25,8 @@ class KalmanFilter(StatesTool):
     the first two or three dates of a series say little). For fractions it is that of the logarithm of each fraction to
     their geometric mean. Anomalies are followed by the states like anything else.
 
-    The uncertainty holds for noise and steps that are normally distributed, of the size found; that of fractions is to
-    first order. It leaves out that the noise itself is estimated."""
+    The uncertainty holds for noise and steps that are normally distributed, of the size found; for fractions, those of
+    the logarithms of their ratios. It leaves out that the noise itself is estimated."""
 
     id = "kalmanfilter"
     label = "Kalman filter and smoother"
