@@ -96,8 +96,8 @@ def simulate_states(case, rows, cols, days, rng, *, noise=0.2, gaps=0.3, change=
     Raises
     ------
     ValueError
-        An unknown case, shares outside their range, fewer than four dates, dates that are equal or not in order, or a
-        rest where there is no fraction.
+        An unknown case, shares outside their range, fewer than four dates, dates that are equal or not in order, a rest
+        where there is no fraction, or states that grow beyond all numbers.
 
     References
     ----------
@@ -114,11 +114,15 @@ def simulate_states(case, rows, cols, days, rng, *, noise=0.2, gaps=0.3, change=
     x, X = start, []
     for t, move in enumerate(moves):
         if t:
-            x = go(x, move)
+            with np.errstate(over="ignore", invalid="ignore"):
+                x = go(x, move)
             if steps:
                 x = x + steps * np.sqrt(move / YEAR) * np.stack([field() for _ in x])
             x = np.where(date == t, DROP[case](x), x) if (date == t).any() else x
             x = np.clip(x, 0, 1) if case == "logistic" else x
+            if not np.isfinite(x).all():
+                raise ValueError(f"The states have grown beyond all numbers at date {t + 1}: take smaller random steps, "
+                                 f"or let less of the system's time pass in a day.")
         X.append(show(x, days[t] - days[0]))
     X = np.array(X)
     sigma = noise * X.std(axis=(0, 2))

@@ -128,6 +128,7 @@ def test_the_same_seed_gives_the_same_and_another_another():
     ("tides", {}, "no dynamics 'tides'"), ("walk", {"gaps": 0.9}, "share of gaps is 0.9"),
     ("walk", {"change": 2}, "pixels that change is 2"), ("walk", {"noise": -1}, "noise is -1"),
     ("walk", {"steps": -1}, "steps are -1"), ("walk", {"rest": True}, "walk are no fraction's"),
+    ("lorenz", {"steps": 1e4}, "beyond all numbers at date [2-9]: take smaller"),
     ("walk", {"days": DAYS[:3]}, "number of dates is 3"), ("walk", {"days": DAYS[::-1]}, "is before date 1")])
 def test_bad_input_is_a_sentence(case, options, sentence):
     with pytest.raises(ValueError, match=sentence):
