@@ -121,8 +121,8 @@ def simulate_states(case, rows, cols, days, rng, *, noise=0.2, gaps=0.3, change=
             x = np.where(date == t, DROP[case](x), x) if (date == t).any() else x
             x = np.clip(x, 0, 1) if case == "logistic" else x
             if not np.isfinite(x).all():
-                raise ValueError(f"The states have grown beyond all numbers at date {t + 1}: take smaller random steps, "
-                                 f"or let less of the system's time pass in a day.")
+                raise ValueError(f"The states have grown beyond all numbers at date {t + 1}: take smaller random steps "
+                                 f"(or, of a system, a slower pace).")
         X.append(show(x, days[t] - days[0]))
     X = np.array(X)
     sigma = noise * X.std(axis=(0, 2))
