@@ -198,7 +198,7 @@ def test_bad_input_is_refused(tmp_path):
         run(tmp_path, given, ZONES=raster(tmp_path / "none.tif", np.full((1, ROWS, COLS), NODATA)), **GROWTH)
     with pytest.raises(UserError, match="half of the values are from.*the capacity, 0.02. Give"):
         run(tmp_path, given, **{**GROWTH, "CAPACITY": 0.02, "LEARN": "rate"})
-    with pytest.raises(ValueError, match="whiteness cannot be told"):
+    with pytest.raises(UserError, match="In zone 1 no pixel has a value in more than 4 images.*WHITENESS"):
         run(tmp_path, given[:4], **GROWTH)
 
 

@@ -113,9 +113,20 @@ class DeepKalmanFilter(NonlinearStatesTool):
         from .. import _shared
         self._zoned = Zoned(sequence, job.scene(self.zones))
         Y, valid = self._sample = self._zoned.sample(job.value(self.sample_size), job.progress)
+        self._check_whiteness(job, Y[0, -1].astype(int), valid)
         if model.fractions:
             _shared.expect_fractions(job, Y[int(valid.sum(axis=1).argmax()), :sequence.L])
         return self._sample
+
+    def _check_whiteness(self, job, zone, valid):
+        from ...algorithms.state_estimation.whiteness import FEWEST
+        from ...engine.sentences import UserError
+        for z, number in enumerate(self._zoned.classes):
+            most = int(valid[:, zone == z].sum(axis=0).max())
+            if job.value(self.white) and most < FEWEST:
+                raise UserError("In zone {zone} no pixel has a value in more than {count} images, and whiteness can be "
+                                "told of {least} or more. Learn without stopping by it (WHITENESS), or leave the zone "
+                                "out (ZONES).", zone=number, count=most, least=FEWEST)
 
     def write(self, job, sequence, model, estimate):
         return super().write(job, self._zoned, model, estimate)
