@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from ...engine.declare import (Choice, FileInput, FolderOutput, Group, Integer, LayersOutput, Real, ReportOutput, Style,
-                               Text, Tool)
+from ...engine.declare import (Choice, FileInput, Flag, FolderOutput, Group, Integer, LayersOutput, Real, ReportOutput,
+                               Style, Text, Tool)
 from .. import _shared
 from ..multitemporal import _sequence
 from . import _model
@@ -65,6 +65,10 @@ NOISE = Real("NOISE", "Noise of an image", optional=True, minimum=1e-9, maximum=
 AT = Text("AT", "Further dates", optional=True, help="Dates to estimate too, between the images or after the last of "
           "them (a forecast), separated by commas: 2021-03-01, 2021-06-01, with or without a time. None before the "
           "first image. Empty: the images' dates only.")
+
+SMOOTH = Flag("SMOOTH", "Use later dates too", default=True, help="Estimate every date from all images, those after it "
+              "included. No: only from those up to it, as it would have been known at the time, but for the vague idea "
+              "that a series begins somewhere near its mean. Default yes.")
 
 STATES = FolderOutput("STATES", "States", style=Style.FRACTIONS, dated=True, optional=False, help="Folder with a "
                       "raster per date, named after it, with the images' bands: the estimate of the quantity without "

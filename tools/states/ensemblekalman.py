@@ -1,9 +1,9 @@
 """The tool `ensemblekalman`."""
 
-from ...engine.declare import Flag, Integer, Real
+from ...engine.declare import Integer, Real
 from .. import _shared
 from ._model import within
-from ._states import NonlinearStatesTool
+from ._states import SMOOTH, NonlinearStatesTool
 
 
 class EnsembleKalman(NonlinearStatesTool):
@@ -41,9 +41,7 @@ class EnsembleKalman(NonlinearStatesTool):
     inflation = Real("INFLATION", "Inflation", default=1.0, minimum=1.0, maximum=10.0, advanced=True, help="By which "
                      "factor the members are spread after every step, 1 (not at all) to 10: where dynamics are wrong, "
                      "it keeps the ensemble from trusting them. Default 1.")
-    smooth = Flag("SMOOTH", "Use later dates too", default=True, help="Estimate every date from all images, those "
-                  "after it included. No: only from those up to it, as it would have been known at the time. Default "
-                  "yes.")
+    smooth = SMOOTH
     seed = _shared.SEED
 
     def prepare(self, job, sequence, model):

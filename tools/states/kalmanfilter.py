@@ -1,8 +1,8 @@
 """The tool `kalmanfilter`."""
 
-from ...engine.declare import Flag, FolderOutput, LayersOutput, RasterOutput, Style
+from ...engine.declare import FolderOutput, LayersOutput, RasterOutput, Style
 from ..multitemporal._sequence import ASKED
-from ._states import StatesTool
+from ._states import SMOOTH, StatesTool
 
 ANOMALY = 3.0   # standard deviations beyond which an innovation is an anomaly
 RANGE = 5.0     # of the colours
@@ -37,9 +37,7 @@ class KalmanFilter(StatesTool):
                 "dynamic systems, AIAA Journal 3(8), 1965; G. Chinellato, Deep Unfolding, PhD thesis, University of "
                 "Padova, 2026, section 5.3")
 
-    smooth = Flag("SMOOTH", "Use later dates too", default=True, help="Estimate every date from all images, those "
-                  "after it included. No: only from those up to it, as it would have been known at the time. Default "
-                  "yes.")
+    smooth = SMOOTH
     innovation = FolderOutput("INNOVATION", "Innovations", style=Style.CHANGE, dated=True, create=False, help="Folder "
                               "with a raster per image, with its bands: by how many standard deviations it differs "
                               "from its forecast. Beyond 3 or -3 it is an anomaly. Nodata (-9999) where the image is.")
