@@ -145,7 +145,7 @@ def test_a_missing_term_is_found(tmp_path):
 
 def test_terms_are_given_for_slopes_in_a_year():
     """In units of 73 days, a fifth of a year: level' = slope - level, slope' = slope^2."""
-    from subpixel.tools.states.deepkalman import SLOPE, YEAR, yearly
+    from subpixel.tools.states._deepkalman import SLOPE, YEAR, yearly
     s = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
     found = yearly(s, [(1,), (0,), (1, 1)], ["level", SLOPE], YEAR / 5)
     np.testing.assert_allclose(found, [[1, 0], [-5, 0], [0, 1]])

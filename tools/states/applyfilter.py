@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from ...engine.declare import FileInput
-from . import _model, _saved
-from . import deepkalman as _deep
+from . import _deepkalman, _model, _saved
 from ._states import StatesTool
+from ._zones import ZONES, Zoned
 
 SHOWN = 100  # pixels of a zone among which those of the report are
 NEAR = 0.5   # days, between intervals of a deep Kalman filter and of the images
@@ -30,7 +30,7 @@ class ApplyFilter(StatesTool):
     quantity = dynamics = period = harmonics = operator = interval = step = course = noise = None
     saved = FileInput("MODEL", "Model", extensions=("npz",), help="File that a tool which learns a filter (kalmannet, "
                       "deepkalman) has saved: its output MODEL.")
-    zones = replace(_deep.ZONES, help="Of a deep Kalman filter: raster of whole numbers on the images' grid, one band, "
+    zones = replace(ZONES, help="Of a deep Kalman filter: raster of whole numbers on the images' grid, one band, "
                     "with the zones that the model was learned for. Pixels of others are nodata in the results. Empty: "
                     "all pixels are of zone 1. Not used for other models.")
     example = {"IMAGES": "fractionimages", "MODEL": "filter.npz", "AT": "2020-07-15, 2020-11-15"}
@@ -45,15 +45,20 @@ class ApplyFilter(StatesTool):
         self._match(model, declaration["names"])
         estimate = FILTERS[declaration["tool"]](model, _saved.restore(model, declaration, arrays), declaration)
         if declaration["tool"] == "deepkalman":
-            sequence = _deep.Zoned(sequence, job.scene(self.zones), declaration["zones"])
+            sequence = Zoned(sequence, job.scene(self.zones), declaration["zones"])
         Y, valid = self.sample(job, sequence, model)
+        self._unsettled = 0
         means = self.write(job, sequence, model, estimate)
+        _deepkalman.warn_of_unsettled(job, self._unsettled)
         self.give_report(job, sequence, model, means, self.examples(model, estimate, Y, valid))
 
     def sample(self, job, sequence, model):
-        if isinstance(sequence, _deep.Zoned):
+        if isinstance(sequence, Zoned):
             return sequence.sample(SHOWN, job.progress)
         return super().sample(job, sequence, model)
+
+    def look(self, found):
+        self._unsettled += _deepkalman.unsettled(found)
 
     @staticmethod
     def _match(model, names):
@@ -76,7 +81,7 @@ def _kalmannet(model, states, declaration):
     return estimator(model, [KalmanNet.from_state(state, each) for state, each in zip(states, model.components)])
 
 
-def _deepkalman(model, states, declaration):
+def _deep(model, states, declaration):
     """`estimate` by the filters of the tool `deepkalman`."""
     import numpy as np
 
@@ -88,16 +93,13 @@ def _deepkalman(model, states, declaration):
                         "images have {ours}. Choose images with these intervals.", count=len(theirs) + 1,
                         theirs=", ".join(f"{each:g}" for each in theirs), ours=", ".join(f"{each:g}" for each in ours))
     limits = declaration["limits"]
-    filters, learned = [], []
-    for number, (state, each) in enumerate(zip(states, model.components)):
-        if limits:
-            each = model.components[number] = replace(each, forward=replace(each.forward, limits=tuple(limits)))
-        filters.append(_deep.filter_of(each, declaration["parameters"], declaration["degree"],
-                                       model.days / declaration["unit"]))
-        Z, _, n, _ = state["gains"].shape
-        learned.append(Learned(state["gains"], state["p"], np.tile(each.C, (Z, 1, 1)), state["terms"],
-                               np.zeros((Z, n, n))))
-    return _deep.estimator(model, filters, learned, limits)
+    if limits:
+        model.components = [replace(each, forward=replace(each.forward, limits=tuple(limits)))
+                            for each in model.components]
+    design = _deepkalman.Design(tuple(declaration["parameters"]), declaration["degree"], declaration["unit"],
+                                declaration["before"])
+    learned = [Learned(*(state[name] for name in ("gains", "p", "C", "terms", "feed"))) for state in states]
+    return _deepkalman.estimator(model, design, learned, limits)
 
 
-FILTERS = {"kalmannet": _kalmannet, "deepkalman": _deepkalman}   # how the models of each tool filter
+FILTERS = {"kalmannet": _kalmannet, "deepkalman": _deep}   # how the models of each tool filter

@@ -3,21 +3,14 @@
 from dataclasses import replace
 
 from ...engine.declare import Choice, FileOutput, Flag, Integer, RasterInput, Real, TableOutput
-from . import _model, _saved
+from . import _deepkalman, _model, _saved
 from ._model import MOST_SERIES, YEAR
 from ._states import NonlinearStatesTool, StatesTool
+from ._zones import ZONES, FinalState, Zoned, final_state
 
-GOLDEN = 0.6180339887498949   # multiples of which are spread evenly over fractions of one
-MOST_ZONES = 200
 LEAST_STEP = 0.1    # of the noise, that states step from image to image
 CURVES = 6          # in a plot of the report
-VALUES = 1_000_000  # numbers of a covariance that are held at once
-SLOPE = "slope of the trend"
-STATE_NAMES = {"RandomWalk": ["level"], "LinearTrend": ["level", SLOPE], "Logistic": ["level"]}
-
-ZONES = RasterInput("ZONES", "Zones", spectral=False, optional=True, help="Raster of whole numbers on the images' "
-                    "grid, one band: pixels of one number share what is learned. Nodata: outside of all zones, and "
-                    "nodata in the results. At most 200 zones. Empty: all pixels are one zone, number 1.")
+HIDDEN = "trend", "seasonal"   # dynamics with states that images do not show one by one
 
 
 class DeepKalmanFilter(NonlinearStatesTool):
@@ -40,6 +33,10 @@ class DeepKalmanFilter(NonlinearStatesTool):
 
     Gains and terms that are learned from few dates follow their noise: compare the learned gains with the Kalman gains
     in the report. For linear dynamics with the right noise, the Kalman filter is as good and far faster.
+
+    Where the last state is known of some pixels, from the field or a better sensor (FINALSTATE), gains and parameters
+    are learned so that the filter ends there too, which helps where the noise assumed is wrong. Then it can also be
+    learned how the images show the states (OBSERVATION): the states have the final state's scale, whatever the images'.
 
     The uncertainty is that of the learned gains under the model, (I - K C) P (I - K C)' + K R K'. It leaves out that
     gains, parameters and terms are themselves estimates. It needs the deep-learning packages (torch)."""
@@ -66,6 +63,40 @@ class DeepKalmanFilter(NonlinearStatesTool):
                      "dynamics lack among the products of up to so many states of a band, 1 to 3, the constant "
                      "included; it takes five images or more. Terms that a learned parameter stands for are left out. "
                      "0: none are sought. Default 0.")
+    final = RasterInput("FINALSTATE", "Final state", spectral=False, optional=True, help="Raster on the images' grid "
+                        "with their bands (of fractions, by their names): what is known of the state at the last "
+                        "image, from a field campaign or a better sensor, without its noise. Nodata where it is not "
+                        "known; a zone is then learned from those of its pixels in which it is, one at least. Slopes "
+                        "and waves at the last image are what a Kalman filter makes of them given this. The results do "
+                        "not copy it. Empty: none is known.")
+    terminal = Real("LAMBDAK", "Weight of the final state (lambda K)", default=1.0, minimum=0.0, maximum=1e9,
+                    advanced=True, help="How strongly what is learned leads to FINALSTATE, 0 to 1000000000: at 1, as "
+                    "an image's misfit counts at its date; where it errs less than an image, the square of how many "
+                    "times less. Not used without FINALSTATE. Default 1.")
+    feed = Flag("FEEDFORWARD", "Feed-forward", default=False, advanced=True, help="Learn, from FINALSTATE, by which "
+                "share of the whole change from a pixel's mean to its final state each state is moved before each "
+                "image. In the results, the change is that to FINALSTATE where it is known, and elsewhere to the state "
+                "that the filter itself ends at, found by iteration. Default no.")
+    observation = Flag("OBSERVATION", "Learn the observation", default=False, advanced=True, help="Learn how images "
+                       "show the states, which are otherwise equal but for noise: by a factor for each band, of a "
+                       "table by a matrix between all. Images alone do not tell it from the scale of the states: it "
+                       "takes FINALSTATE, or logistic growth with a capacity that is known and not learned. Not for "
+                       "trends and seasons. States are then in the scale of FINALSTATE or CAPACITY. Give FINALSTATE a "
+                       "large weight (LAMBDAK, say 100), as small corrections alone would make states small. Default "
+                       "no.")
+    weights = Choice("WEIGHTS", "Weights of the corrections (P)", default="predicted", advanced=True, options={
+        "predicted": "Covariance predicted", "initial": "Covariance at first", "noise": "Covariance of the steps"},
+        help="What is thought of how far predictions are off, by which corrections are held small: the covariance that "
+             "a Kalman filter predicts for each date; that of the first state, with which states follow the images "
+             "closely; or that of random steps alone, with which they follow the dynamics, from the pixel's mean on. "
+             "Default covariance predicted.")
+    solver = Choice("SOLVER", "Solver for terms", default="lh", advanced=True, options={
+        "lh": "Lawson-Hanson", "omp": "Orthogonal matching pursuit"}, help="What finds the terms among which then as "
+        "many as TAU allows are left out: least squares without negative numbers, of terms with either sign, or terms "
+        "taken one by one up to MOST. Default Lawson-Hanson.")
+    most = Integer("MOST", "Terms at most", default=10, minimum=1, maximum=1000, advanced=True, help="Of orthogonal "
+                   "matching pursuit: terms of an equation before some are left out, 1 to 1000. Take more than are "
+                   "expected, as the first ones taken may be wrong. Default 10.")
     tau = Real("TAU", "Tolerance of fewer terms (tau)", default=0.1, minimum=0.0, maximum=100.0, advanced=True,
                help="A term is left out as long as the misfit of the derivatives grows by less than this share, 0 to "
                     "100. The larger, the fewer terms. Default 0.1.")
@@ -91,15 +122,16 @@ class DeepKalmanFilter(NonlinearStatesTool):
     parameters_found = TableOutput("PARAMETERS", "Parameters", help="Table with rows for each zone and band (of "
                                    "fractions, component of the softmax basis): zone, component, parameter, value, "
                                    "first (its value before learning), unit. The parameters are rate and capacity of "
-                                   "logistic growth, where they are learned; loss, in the last step; and, with "
+                                   "logistic growth, where they are learned; with OBSERVATION, how much of a state an "
+                                   "image shows; with FEEDFORWARD its gain; loss, in the last step; and, with "
                                    "WHITENESS, the whiteness deviation of the innovations (0 is white).")
     terms = TableOutput("TERMS", "Missing terms of the dynamics", help="Table with a row for each term found: zone, "
                         "component, equation (of which state it adds to the change), term, coefficient (per year, in "
                         "the images' units; slopes are per year too). Where an equation lacks none, a row with "
                         "the term none and 0.")
     saved = FileOutput("MODEL", "Model", create=False, extensions=("npz",), help="File with the dynamics and, for each "
-                       "zone, the learned gains, parameters and terms, for the tool that applies them to other images "
-                       "of the same bands, zones and intervals between dates (applyfilter).")
+                       "zone, all that was learned, for the tool that applies it to other images of the same bands, "
+                       "zones and intervals between dates (applyfilter).")
     report = replace(StatesTool.report, help="HTML file with the noise, the loss and the whiteness of the innovations "
                      "along the iterations, learned gains beside Kalman gains, the course of the mean and of some "
                      "pixels with their bands of two standard deviations, and maps.")
@@ -111,12 +143,38 @@ class DeepKalmanFilter(NonlinearStatesTool):
 
     def sample(self, job, sequence, model):
         from .. import _shared
-        self._zoned = Zoned(sequence, job.scene(self.zones))
+        self._check(job)
+        final = job.scene(self.final)
+        self._zoned = Zoned(sequence, job.scene(self.zones), final=final and FinalState(sequence, final, model))
         Y, valid = self._sample = self._zoned.sample(job.value(self.sample_size), job.progress)
         self._check_whiteness(job, Y[0, -1].astype(int), valid)
         if model.fractions:
             _shared.expect_fractions(job, Y[int(valid.sum(axis=1).argmax()), :sequence.L])
         return self._sample
+
+    def _check(self, job):
+        """Refuse what cannot be learned together."""
+        from ...engine.sentences import UserError
+        logistic, names = job.value(self.dynamics) == "logistic", self._names(job)
+        if job.scene(self.final) is None:
+            if job.value(self.feed):
+                raise UserError("Feed-forward is learned from the final state, and none is given. Choose its raster "
+                                "(FINALSTATE), or learn without feed-forward (FEEDFORWARD).")
+        elif not job.value(self.terminal) and not job.value(self.feed):
+            raise UserError("The final state would not be used: its weight is 0, and there is no feed-forward. Give it "
+                            "a weight (LAMBDAK), or leave it out (FINALSTATE).")
+        if not job.value(self.observation):
+            return
+        if job.value(self.dynamics) in HIDDEN:
+            raise UserError("An image shows the sum of a level and a slope or waves, and what it shows of each cannot "
+                            "be told apart. Choose other dynamics (DYNAMICS), or take images as they are "
+                            "(OBSERVATION).")
+        known = logistic and job.value(self.rate) > 0 and "capacity" not in names and not job.value(self.degree)
+        if not known and (job.scene(self.final) is None or not job.value(self.terminal)):
+            raise UserError("Nothing says in which scale the states are, so that it cannot be learned how images show "
+                            "them. Give the final state, with a weight (FINALSTATE, LAMBDAK); or of logistic growth "
+                            "the capacity, without learning it or seeking terms (CAPACITY, LEARN, DEGREE); or take "
+                            "images as they are (OBSERVATION).")
 
     def _check_whiteness(self, job, zone, valid):
         from ...algorithms.state_estimation.whiteness import FEWEST
@@ -129,7 +187,13 @@ class DeepKalmanFilter(NonlinearStatesTool):
                                 "out (ZONES).", zone=number, count=most, least=FEWEST)
 
     def write(self, job, sequence, model, estimate):
-        return super().write(job, self._zoned, model, estimate)
+        self._unsettled = 0
+        found = super().write(job, self._zoned, model, estimate)
+        _deepkalman.warn_of_unsettled(job, self._unsettled)
+        return found
+
+    def look(self, found):
+        self._unsettled += _deepkalman.unsettled(found)
 
     def learn(self, job, model, y):
         import numpy as np
@@ -137,16 +201,18 @@ class DeepKalmanFilter(NonlinearStatesTool):
         from ...algorithms.state_estimation.kalmanfilter import noise_levels
         from ...algorithms.state_estimation.model import LinearTrend, Logistic, start
         given = [None if job.value(each) is None else job.value(each) ** 2 for each in (self.step, self.noise)]
-        more = job.value(self.dynamics) == "logistic" and (self._names(job) or job.value(self.degree))
+        more = job.value(self.dynamics) == "logistic" and (
+            self._names(job) or job.value(self.degree) or job.value(self.observation))
         if not more or None not in given:
             _model.learn(job, self, model, y)
             return
         days, sample = model.days[model.observed], y[:, ::-(-y.shape[1] // MOST_SERIES)]
         rate, capacity = job.value(self.rate) / YEAR, job.value(self.capacity)
+        above = "capacity" not in self._names(job) and not job.value(self.observation)
         model.components, model.levels = [], []
         for number, band in enumerate(model.bands):
             part = sample[..., number, None]
-            _model.check_sample(job, self, band, part, above="capacity" not in self._names(job))
+            _model.check_sample(job, self, band, part, above=above)
             step, noise = given[0] if given[0] is None else given[0] / YEAR, given[1]
             found = noise_levels(part, days, LinearTrend, [1, 3], steps=[step, None], noise=noise)
             model.settled = model.settled and found.converged
@@ -161,33 +227,57 @@ class DeepKalmanFilter(NonlinearStatesTool):
         import numpy as np
 
         from ...algorithms.state_estimation.model import restart, start
+        from ...algorithms.state_estimation.terminal import completed
         Y, valid = self._sample
-        zone, days = Y[0, -1].astype(int), model.days[model.observed]
+        zone, days, known = Y[0, -1].astype(int), model.days[model.observed], final_state(Y, sequence.L)
         unit = float(np.diff(days).mean())
         picks = np.stack([np.resize(np.flatnonzero(zone == z), np.bincount(zone).max())
                           for z in range(len(self._zoned.classes))])
-        parts, names, limits = model.split(model.series(Y, valid)), self._names(job), self._limits(job)
-        model.components = [start(in_units(each.forward, unit, limits), part, days / unit, np.diag(each.R))
+        parts, limits = model.split(model.series(Y, valid)), self._limits(job)
+        self._design = design = _deepkalman.Design(self._names(job), job.value(self.degree), unit,
+                                                   float(job.value(self.weights) == "noise"))
+        model.components = [start(_deepkalman.in_units(each.forward, unit, limits), part, days / unit, np.diag(each.R))
                             for each, part in zip(model.components, parts)]
-        self._filters, self._trainings, self._kalman, degree = [], [], [], job.value(self.degree)
-        for number, (part, each) in enumerate(zip(parts, model.components)):
+        self._trainings, self._kalman = [], []
+        goals = [None] * len(parts) if known is None else [
+            completed(part, days / unit, each, shown[0])
+            for part, each, shown in zip(parts, model.components, model.split(known[None]))]
+        for number, (part, each, goal) in enumerate(zip(parts, model.components, goals)):
             y, x0 = np.moveaxis(part[:, picks], 0, 2), np.broadcast_to(restart(each, part).mean,
                                                                        (part.shape[1], each.forward.n))[picks]
-            learner = filter_of(each, names, degree, days / unit, self._settings(job))
-            training = learner.train(y, x0, callback=lambda done, zones, number=number: job.progress(
+            if goal is not None:
+                goal = goal[picks]
+                self._check_span(job, model.levels[number][0], goal)
+            learner = design.filter(each, days, self._settings(job, each))
+            training = learner.train(y, x0, goal, callback=lambda done, zones, number=number: job.progress(
                 number * zones + done, len(parts) * zones))
             self._kalman.append(learner.kalman_gains(training.learned, y, x0))
-            self._filters.append(filter_of(each, names, degree, model.days / unit))
             self._trainings.append(training)
             self._say(job, model, number, training)
+            if goal is not None:
+                self._say_end(job, model, number, learner.estimate(training.learned, y, x0, goal).mean[:, :, -1] - goal)
         job.progress(1, 1)
-        self._give_tables(job, model, names, unit)
+        self._give_tables(job, model)
+        learned = [training.learned for training in self._trainings]
         if job.wants(self.saved):
             _saved.save(job, self.saved, self.id, sequence, model, [
-                {"gains": one.learned.gains, "p": one.learned.p, "terms": one.learned.s} for one in self._trainings],
-                zones=self._zoned.classes, degree=degree, parameters=names, limits=limits,
-                days=[float(day) for day in days], unit=unit)
-        return estimator(model, self._filters, [one.learned for one in self._trainings], limits)
+                {"gains": one.gains, "p": one.p, "terms": one.s, "C": one.C, "feed": one.feed} for one in learned],
+                zones=self._zoned.classes, degree=design.degree, parameters=design.names, limits=limits,
+                days=[float(day) for day in days], unit=unit, before=design.before)
+        return _deepkalman.estimator(model, design, learned, limits)
+
+    def _check_span(self, job, label, goal):
+        """Refuse final states (Z, B, n) of which the observation of a zone does not follow."""
+        import numpy as np
+
+        from ...engine.sentences import UserError
+        if not job.value(self.observation):
+            return
+        for zone, rank, n in zip(self._zoned.classes, np.linalg.matrix_rank(goal), [goal.shape[2]] * len(goal)):
+            if rank < n:
+                raise UserError("{band}: the final states of zone {zone} are too few or too alike to tell how images "
+                                "show them. Give more that differ (FINALSTATE), or take images as they are "
+                                "(OBSERVATION).", band=label, zone=zone)
 
     def _names(self, job):
         """Which parameters of the dynamics are learned."""
@@ -210,12 +300,18 @@ class DeepKalmanFilter(NonlinearStatesTool):
         capacity = job.value(self.capacity)
         return _model.LOWEST * capacity, float("inf") if job.value(self.rate) > 0 else capacity
 
-    def _settings(self, job):
+    def _settings(self, job, component):
+        import numpy as np
+
         from ...algorithms.state_estimation.deepkalman import Settings
         steps, rate = job.value(self.iterations), job.value(self.rate_of_learning)
-        return Settings(smoothing=job.value(self.smoothing), complete=job.value(self.propagation) == "complete",
+        weight = 0.0 if job.scene(self.final) is None else job.value(self.terminal)
+        return Settings(terminal=weight / float(np.diag(component.R).mean()), smoothing=job.value(self.smoothing),
+                        weights=job.value(self.weights), complete=job.value(self.propagation) == "complete",
                         rate=rate, shared_rate=rate, steps=(steps, -(-steps // 4), steps),
-                        whiteness=job.value(self.white), patience=job.value(self.patience), tau=job.value(self.tau))
+                        whiteness=job.value(self.white), patience=job.value(self.patience),
+                        learn_C=job.value(self.observation), feed_forward=job.value(self.feed),
+                        solver=job.value(self.solver), most=job.value(self.most), tau=job.value(self.tau))
 
     def _say(self, job, model, number, training):
         for z, zone in enumerate(self._zoned.classes):
@@ -228,18 +324,23 @@ class DeepKalmanFilter(NonlinearStatesTool):
                      "before was kept. Take a smaller learning rate (LEARNINGRATE), or a lower degree (DEGREE).",
                      band=model.levels[number][0], count=int(training.rejected.sum()))
 
-    def _give_tables(self, job, model, names, unit):
+    def _say_end(self, job, model, number, off):
+        """How far the last states (Z, B, n) are off those known."""
         import numpy as np
-        rows, terms = [], []
-        capacity_unit = "images' units"
-        for number, (training, learner) in enumerate(zip(self._trainings, self._filters)):
-            label, states = model.levels[number][0], state_names(model.components[number].forward, model.bands)
+        shown = off @ model.components[number].C.T
+        for zone, error in zip(self._zoned.classes, np.sqrt(np.mean(np.square(shown), axis=(1, 2)))):
+            job.say("{band}, zone {zone}: at the last image the states differ by {error} from the final state (root "
+                    "mean square of the pixels learned from).", band=model.levels[number][0], zone=zone,
+                    error=f"{error:.3g}")
+
+    def _give_tables(self, job, model):
+        design, rows, terms = self._design, [], []
+        for number, (training, each) in enumerate(zip(self._trainings, model.components)):
+            label, states = model.levels[number][0], _deepkalman.state_names(each.forward, model.bands)
+            dictionary, learned = design.filter(each, model.days).dictionary, training.learned
             for z, zone in enumerate(self._zoned.classes):
                 first = {"zone": zone, "component": label}
-                for name, logarithm in zip(names, training.learned.p[z]):
-                    given = job.value(getattr(self, name))
-                    rows.append({**first, "parameter": name, "value": float(given * np.exp(logarithm)),
-                                 "first": float(given), "unit": "per year" if name == "rate" else capacity_unit})
+                rows += [{**first, **row} for row in self._learned(job, each.C, states, learned, z)]
                 losses = last_step(training, z)
                 rows.append({**first, "parameter": "loss", "value": float(losses[-1]), "first": float(losses[0]),
                              "unit": ""})
@@ -248,17 +349,30 @@ class DeepKalmanFilter(NonlinearStatesTool):
                     rows.append({**first, "parameter": "whiteness", "value": float(training.deviation[z].mean()),
                                  "first": float(course[0]), "unit": ""})
                 for i, state in enumerate(states):
-                    found = [(term, s) for term, s in zip(learner.dictionary.names(states), yearly(
-                        training.learned.s[z], learner.dictionary.terms, states, unit)[:, i]) if s] \
-                        if learner.dictionary else []
+                    found = [(term, s) for term, s in zip(dictionary.names(states), _deepkalman.yearly(
+                        learned.s[z], dictionary.terms, states, design.unit)[:, i]) if s] if dictionary else []
                     terms += [{**first, "equation": state, "term": term, "coefficient": float(s)}
                               for term, s in found or [("none", 0.0)]]
         for row in rows:
-            if row["parameter"] in names:
+            if row["parameter"] in design.names:
                 job.say("{component}, zone {zone}: {parameter} {value} (at first {first}).", **{
                     **row, "value": f"{row['value']:.4g}", "first": f"{row['first']:.4g}"})
         job.give_table(self.parameters_found, rows)
         job.give_table(self.terms, terms)
+
+    def _learned(self, job, C, states, learned, z):
+        """Rows of the parameters, the observation and the feed-forward gain that a zone has learned."""
+        import numpy as np
+        for name, logarithm in zip(self._design.names, learned.p[z]):
+            given = float(job.value(getattr(self, name)))
+            yield {"parameter": name, "value": given * float(np.exp(logarithm)), "first": given,
+                   "unit": "per year" if name == "rate" else "images' units"}
+        for wanted, name, found, first in ((self.observation, "observation", learned.C, C),
+                                           (self.feed, "feed-forward", learned.feed, np.zeros((len(states),) * 2))):
+            for i, j in np.ndindex(first.shape) if job.value(wanted) else ():
+                pair = "" if first.size == 1 else f", {states[i]} of {states[j]}"
+                yield {"parameter": name + pair, "value": float(found[z, i, j]), "first": float(first[i, j]),
+                       "unit": ""}
 
     def add_to_report(self, job, report, sequence, model):
         import numpy as np
@@ -294,176 +408,6 @@ class DeepKalmanFilter(NonlinearStatesTool):
             [line[0], float(np.sqrt(np.mean(np.square(each))))] for line, each in zip(lines, apart)])
 
 
-class Zoned:
-    """
-    A sequence whose pixels have a further row behind their bands: the number of their zone among `classes`, from 0.
-
-    Pixels outside of all zones are not valid. Where no classes are given, `sample` finds them, before blocks are read.
-    """
-
-    def __init__(self, sequence, scene, classes=None):
-        from ...engine.sentences import UserError
-        from ...engine.sequences import check_same_place
-        self.sequence, self.scene, self.classes = sequence, scene, classes
-        self.T, self.L, self.grid = sequence.T, sequence.L, sequence.grid
-        self.names, self.windows = sequence.names, sequence.windows
-        if scene is not None:
-            check_same_place(sequence.grid, scene)
-            if scene.L != 1:
-                raise UserError("The raster of zones has {count} bands, and one of whole numbers is needed. Choose "
-                                "another (ZONES).", count=scene.L)
-
-    def zone(self, positions):
-        """Class (n,) of the pixels at row-major `positions` of a window, NaN outside of zones."""
-        import numpy as np
-        from rasterio.windows import Window
-        if self.scene is None:
-            return np.ones(len(positions))
-        rows, cols = np.divmod(positions, self.grid.width)
-        window = Window(cols.min(), rows.min(), np.ptp(cols) + 1, np.ptp(rows) + 1)
-        value, valid = self.scene.read(window)
-        return np.where(valid, value[0], np.nan)
-
-    def map_blocks(self, function, windows=None, progress=None):
-        import numpy as np
-
-        def block(Y, valid, positions):
-            zone = self.zone(positions)
-            number = np.searchsorted(self.classes, np.nan_to_num(zone))
-            number = np.broadcast_to(number.astype(np.float32), (self.T, 1, len(zone)))
-            return function(np.concatenate([Y, number], axis=1), valid & np.isin(zone, self.classes), positions)
-        yield from self.sequence.map_blocks(block, windows, progress)
-
-    def sample(self, most, progress):
-        """At most `most` pixels of each zone, `(Y (T, L + 1, S), valid (T, S))`; of given classes, of these only."""
-        import numpy as np
-
-        from ...engine.sentences import UserError
-
-        def block(Y, valid, positions):
-            zone, found = self.zone(positions), {}
-            order = positions * GOLDEN % 1 + ~valid[0]
-            inside = np.isfinite(zone) & valid.any(axis=0)
-            if self.classes is not None:
-                inside &= np.isin(zone, self.classes)
-            for each in np.unique(zone[inside]):
-                if each != int(each):
-                    raise UserError("The raster of zones has the value {value}, which is no whole number. Choose a "
-                                    "raster of classes (ZONES).", value=f"{each:.6g}")
-                at = np.flatnonzero(inside & (zone == each))
-                at = at[np.argsort(order[at], kind="stable")[:most]]
-                found[int(each)] = order[at], np.where(valid[:, None, at], Y[:, :, at], 0), valid[:, at]
-            return found
-
-        zones = {}
-        for _, found in self.sequence.map_blocks(block, progress=progress):
-            for each, parts in found.items():
-                if each in zones:
-                    parts = [np.concatenate(pair, axis=-1) for pair in zip(zones[each], parts)]
-                kept = np.argsort(parts[0], kind="stable")[:most]
-                zones[each] = [part[..., kept] for part in parts]
-            if len(zones) > MOST_ZONES:
-                raise UserError("The raster of zones has more than {most} zones. Choose one of classes, or merge some "
-                                "(ZONES).", most=MOST_ZONES)
-        if not zones:
-            raise UserError("No pixel of any zone has a value in any image. Choose other zones (ZONES), or other "
-                            "images.")
-        self.classes, found = self.classes or sorted(zones), sorted(zones)
-        Y = [np.concatenate([zones[each][1], np.full((self.T, 1, zones[each][1].shape[2]), self.classes.index(each),
-                                                     np.float32)], axis=1) for each in found]
-        return np.concatenate(Y, axis=2), np.concatenate([zones[each][2] for each in found], axis=1)
-
-
-def filter_of(component, names, degree, times, settings=None):
-    """The `DeepKalman` of a component at these times, with logarithms of factors as its parameters."""
-    import numpy as np
-
-    from ...algorithms.state_estimation.deepkalman import DeepKalman, Settings
-    from ...algorithms.state_estimation.model import intervals
-    from ...algorithms.state_estimation.sindy import Dictionary
-    forward = component.forward
-
-    def build(*logarithms):
-        factors = {name: each.exp() if hasattr(each, "exp") else np.exp(each)
-                   for name, each in zip(names, logarithms)}
-        return replace(forward, **{name: getattr(forward, name) * factor for name, factor in factors.items()}) \
-            if names else forward
-
-    without = tuple({"rate": (0,), "capacity": (0, 0)}[name] for name in names)
-    return DeepKalman(build, intervals(times), component.R, component.covariance, names=names,
-                      dictionary=Dictionary(forward.n, degree, without) if degree else None,
-                      settings=settings or Settings())
-
-
-def estimator(model, filters, learned, limits):
-    """
-    `estimate` of a `StatesTool`, by a `DeepKalman` for each component and what it has learned for each zone.
-
-    Gains are those of the images' dates. Pixels have the number of their zone behind their bands, see `Zoned`.
-    """
-    import numpy as np
-
-    from ...algorithms.state_estimation.deepkalman import Learned
-    from ...algorithms.state_estimation.model import restart
-    at_dates = []
-    for each in learned:
-        gains = np.zeros((len(each.gains), model.T, *each.gains.shape[2:]))
-        gains[:, model.observed] = each.gains
-        at_dates.append(replace(each, gains=gains))
-
-    def estimate_pixels(Y, valid):
-        zone, means, variances = Y[0, -1].astype(int), [], []
-        for part, each, ours, learner in zip(model.split(model.series(Y, valid)), model.components, at_dates,
-                                             filters):
-            y = np.full((len(zone), 1, model.T, part.shape[2]), np.nan)
-            y[:, 0, model.observed] = part.swapaxes(0, 1)
-            own = Learned(*(getattr(ours, name)[zone] for name in ("gains", "p", "C", "s", "feed")))
-            found = learner.estimate(own, y, restart(each, part).mean[:, None])
-            P = learner.covariances(own, found)
-            means.append((found.mean[:, 0] @ each.C.T).swapaxes(0, 1))
-            variances.append(np.einsum("ij,qtjk,ik->tqi", each.C, P[:, 0], each.C, optimize=True))
-        return model.back(np.concatenate(means, axis=-1), np.concatenate(variances, axis=-1))
-
-    size = max(each.forward.n for each in model.components)
-    most = max(1, VALUES // (model.T * size * (size + 6)))
-
-    def estimate_block(Y, valid):
-        values, sd = _model.in_parts(estimate_pixels, most, Y, valid)
-        return values if limits is None else np.clip(values, *np.float32(limits)), sd, {}
-    return estimate_block
-
-
-def yearly(s, terms, states, unit):
-    """Coefficients (n_s, n) of `terms`, in time units of `unit` days, for changes and slopes in a year."""
-    import numpy as np
-    scale = np.where(np.array(states) == SLOPE, YEAR / unit, 1.0)
-    return s * (YEAR / unit) * scale / np.array([[np.prod(scale[list(term)])] for term in terms])
-
-
 def last_step(training, z):
     """Loss of a zone in the last step of learning: between steps it is not the same, as corrections weigh otherwise."""
     return training.loss[z][training.step[z] == training.step[z][-1]]
-
-
-def in_units(forward, unit, limits):
-    """The same dynamics with `unit` days as the unit of time; logistic ones that go on within `limits`."""
-    from ...algorithms.state_estimation import model
-    if isinstance(forward, model.LinearTrend):
-        return model.LinearTrend(forward.level * unit, forward.slope * unit**3)
-    if isinstance(forward, model.Seasonal):
-        return replace(forward, level=forward.level * unit, season=forward.season * unit, period=forward.period / unit)
-    if isinstance(forward, model.Logistic):
-        return replace(forward, rate=forward.rate * unit, level=forward.level * unit, limits=limits)
-    if isinstance(forward, model.LinearOperator):
-        return model.LinearOperator.of_rate(forward.A, forward.rate * unit, forward.interval / unit)
-    return replace(forward, level=forward.level * unit)
-
-
-def state_names(forward, bands):
-    """What the states of a component are called: of a table the bands."""
-    kind = type(forward).__name__
-    if kind == "LinearOperator":
-        return list(bands)
-    if kind == "Seasonal":
-        return ["level", *(f"{part}{wave}" for wave in range(1, forward.harmonics + 1) for part in ("wave", "quarter"))]
-    return STATE_NAMES[kind]
