@@ -10,6 +10,7 @@ from .kalman import diagonal
 SUBSTEPS = 1.0   # at most so many units of time in one Runge-Kutta step, see `Differential`
 ROUNDING = 1e-7  # of a series' values, by which float32 numbers that are alike may differ
 VAGUE = 10.0     # times the variance of a series over its dates: that of its first state before it is observed
+FARTHEST = 80.0  # rate times interval, beyond which logistic growth has come to its end in float32, whose exp is finite
 
 
 class Forward:
@@ -143,7 +144,8 @@ class Logistic(Forward):
 
     def step(self, x, interval):
         x, exponent = x.clip(*self.limits), -self.rate * interval
-        shrunk = exponent.exp() if hasattr(exponent, "exp") else np.exp(exponent)
+        shrunk = exponent.clip(-FARTHEST, FARTHEST).exp() if hasattr(exponent, "exp") else \
+            np.exp(np.clip(exponent, -FARTHEST, FARTHEST))
         return self.capacity * x / (x + (self.capacity - x) * shrunk)
 
     def noise(self, interval):
@@ -336,8 +338,13 @@ def start(forward, y, days, noise):
 
 
 def restart(model, y):
-    """`model` of `start` for other series `y`, as vague as it is about those it was made for."""
-    mean, _ = model.forward.prior(_means(y[..., None] if y.ndim == 2 else y), 1.0, 1.0)
+    """
+    `model` of `start` for other series `y`, as vague as it is about those it was made for.
+
+    A series without any value has the mean of those, whatever other series it is given with.
+    """
+    overall = np.atleast_2d(model.mean).mean(axis=0) @ model.C.T
+    mean, _ = model.forward.prior(_means(y[..., None] if y.ndim == 2 else y, overall), 1.0, 1.0)
     return replace(model, mean=mean)
 
 
@@ -362,11 +369,11 @@ def check_varies(y):
                          "deviations.")
 
 
-def _means(y):
-    """Means (Q, m) of series over their dates; that of all where a series has no value."""
+def _means(y, overall=None):
+    """Means (Q, m) of series over their dates; `overall` (m,), or that of all, where a series has no value."""
     known = ~np.isnan(y)
     count, total = known.sum(axis=0), np.where(known, y, 0).sum(axis=0, dtype=np.float64)
-    overall = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1)
+    overall = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1) if overall is None else overall
     return np.where(count > 0, total / np.maximum(count, 1), overall)
 
 

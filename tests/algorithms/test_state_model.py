@@ -7,8 +7,8 @@ from scipy.integrate import quad_vec, solve_ivp
 from scipy.linalg import expm
 
 from subpixel.algorithms.state_estimation.model import (Differential, LinearOperator, LinearTrend, Logistic, RandomWalk,
-                                                        Seasonal, fitzhugh_nagumo, intervals, lorenz, restart, start,
-                                                        variance, varies)
+                                                        Seasonal, StateSpace, fitzhugh_nagumo, intervals, lorenz,
+                                                        restart, start, variance, varies)
 
 TURN = expm(8.0 * np.array([[-0.02, 0.05, 0.0], [-0.05, -0.02, 0.01], [0.0, 0.0, -0.1]]))
 Q = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, -0.2], [0.1, -0.2, 1.0]])
@@ -91,6 +91,11 @@ def test_runge_kutta_is_of_the_fourth_order(rate, x, end):
     assert 3.6 < np.log2(errors[0] / errors[1]) < 4.4
 
 
+def test_the_two_systems_are_those_of_the_thesis():
+    np.testing.assert_allclose(fitzhugh_nagumo(np.array([2.0, -1.5])), [0.02 - 3 - 4 + 1, -6 + 0.12 + 0.4])   # (6.4.26)
+    np.testing.assert_allclose(lorenz(np.array([1.0, 3.0, 6.0])), [20, 22 - 3, 3 - 16])
+
+
 def test_a_long_interval_is_cut_into_steps():
     made = Differential(lorenz, 3, np.eye(3), 0.01)
     x = np.array([1.0, 2.0, 20.0])
@@ -106,6 +111,15 @@ def test_logistic_states_beyond_their_limits_go_on_as_those_at_them():
     within = Logistic(-0.1, 1.0, limits=(0.01, 1.0))
     assert within.step(np.array([-0.2, 1.3]), 50.0) == pytest.approx(within.step(np.array([0.01, 1.0]), 50.0))
     assert Logistic(-0.1, 1.0).step(np.array([1.3]), 50.0)[0] < 0, "beyond the capacity decay is unstable"
+
+
+@pytest.mark.parametrize("rate, end", [(-30.0, 0.0), (30.0, 0.7)])
+def test_logistic_is_finite_over_any_interval_and_stays_at_its_capacity(rate, end):
+    x = np.array([1e-3, 0.35, 0.7])
+    for made in (Logistic(rate, 0.7), Logistic(torch.tensor(rate), 0.7)):
+        for given in (x, x.astype(np.float32), torch.from_numpy(x), torch.from_numpy(x.astype(np.float32))):
+            if isinstance(made.rate, float) or isinstance(given, torch.Tensor):
+                np.testing.assert_allclose(made.step(given, 1000.0), [end, end, 0.7], atol=1e-6)
 
 
 @pytest.mark.parametrize("made", [Logistic(0.02, 1.2), Differential(lorenz, 3, np.eye(3), 0.01),
@@ -160,10 +174,21 @@ def test_the_first_state_is_as_vague_as_the_series():
     np.testing.assert_allclose(model.mean, [[2, 0], [19 / 5, 0], [5, 0]])
     np.testing.assert_allclose(model.covariance, np.diag([10, 0.01]) * 0.4)
     np.testing.assert_allclose(restart(model, y[:, :1] + 1).mean, [[3, 0]])
+    season = start(Seasonal(0.1, 0.1, 90.0, 2), y, days, 0.01)
+    np.testing.assert_allclose(season.covariance, np.diag([10, 1, 1, 1, 1]) * 0.4)
     A, noise = model.matrices(days)
     assert A.shape == noise.shape == (3, 1, 2, 2)
     np.testing.assert_allclose(A[0, 0], np.eye(2))
     np.testing.assert_allclose(noise[:, 0, 1, 1], [0, 1, 1])
+
+
+def test_a_series_without_any_value_begins_the_same_whatever_others_it_is_given_with():
+    y = np.array([[1.0, np.nan, 5.0], [3.0, np.nan, 6.0]])
+    model = start(LinearTrend(0.1, 0.1), y, [0.0, 1.0], 0.01)
+    for part in (slice(None), slice(0, 2), slice(1, 3)):
+        np.testing.assert_allclose(restart(model, y[:, part]).mean, model.mean[part])
+    np.testing.assert_allclose(restart(StateSpace(model.forward, model.R, np.array([4.0, 0.0]), model.covariance),
+                                       y[:, :2]).mean, [[2, 0], [4, 0]])
 
 
 def test_the_first_state_of_coupled_series_shows_their_means():
@@ -176,6 +201,11 @@ def test_the_first_state_of_coupled_series_shows_their_means():
     model = start(hidden, y[..., 1], np.arange(40.0), 0.1)
     np.testing.assert_allclose(model.mean[:, 0], y[..., 1].mean(axis=0))
     assert model.covariance[1, 1] == model.covariance[0, 0] and (model.mean[:, 1] == 0).all()
+    doubled = LinearOperator(np.eye(3), np.eye(3), 1.0, observed=[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    model = start(doubled, y, np.arange(40.0), 1e-4)
+    a, b = y.var(axis=0).mean(axis=0)
+    np.testing.assert_allclose(np.diag(model.covariance), [10 * a / 4, 10 * b, 10 * b])
+    np.testing.assert_allclose(model.mean[:, :2], y.mean(axis=0) / [2, 1])
 
 
 def test_rounding_is_no_variation():
@@ -185,3 +215,8 @@ def test_rounding_is_no_variation():
     assert varies(y)
     y[1:] = np.nan
     assert not varies(y), "one value each"
+    rng = np.random.default_rng(0)
+    for unit in (1e-6, 1.0, 1e6):
+        flat = unit * np.full((9, 30, 1), 0.7)
+        assert not varies(flat * (1 + 1e-9 * rng.normal(size=flat.shape)))
+        assert varies(flat * (1 + 1e-6 * rng.normal(size=flat.shape)))
