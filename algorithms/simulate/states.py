@@ -55,7 +55,8 @@ def simulate_states(case, rows, cols, days, rng, *, noise=0.2, gaps=0.3, change=
     - "walk": a level, 0.5 on average, that takes random steps.
     - "seasonal": a level of 0.3 to 0.7 with a wave of a year and one of half a year.
     - "logistic": a fraction that grows, or with a negative rate decays, by dx/dt = r x (1 - x / K), from 0.05 to 0.25
-      (of K 0.6 to 0.9 where it decays); r is within a third of `rate`, K 0.7 to 0.95.
+      (of K 0.6 to 0.9 where it decays, and what steps bring above K goes on from K); r is within a third of `rate`, K
+      0.7 to 0.95.
     - "fitzhughnagumo", "lorenz": the systems (6.4.26) and Lorenz '63, from states that differ a little.
 
     What differs from pixel to pixel is a smooth field, and so are random steps. A share of the pixels, in patches,
@@ -167,7 +168,7 @@ def _seasonal(case, field, rate, pace):
 def _logistic(case, field, rate, pace):
     capacity, speed = _between(field, 0.7, 0.95), rate * _between(field, 2 / 3, 4 / 3)
     start = _between(field, 0.05, 0.25) if rate >= 0 else capacity * _between(field, 0.6, 0.9)
-    dynamics = Logistic(speed / YEAR, capacity)
+    dynamics = Logistic(speed / YEAR, capacity, limits=(0.0, 1.0 if rate >= 0 else capacity))
     return start[None], dynamics.step, lambda x, day: x, {"start": start, "rate": speed, "capacity": capacity}
 
 

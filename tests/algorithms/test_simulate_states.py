@@ -59,8 +59,10 @@ def test_walks_take_the_steps_asked_for():
 
 
 def test_seasons_come_again_after_a_year():
-    found = simulated("seasonal", change=0.0, days=np.array([0.0, 50.0, 150.0, 365.25, 415.25]))
+    days = np.array([0.0, 50.0, 150.0, 365.25, 415.25])
+    found = simulated("seasonal", change=0.0, days=days)
     np.testing.assert_allclose(found.X[3:], found.X[:2], rtol=1e-5)
+    np.testing.assert_array_equal(simulated("seasonal", change=0.0, days=days + 1000).X, found.X)
     peak = found.parameters["day of the peak"]
     height = found.parameters["level"] + found.parameters["amplitude"] + found.parameters["second amplitude"]
     near = np.abs(peak - 150) < 2
@@ -78,6 +80,16 @@ def test_logistic_courses_solve_their_equation(rate):
                            [found.parameters["start"][pixel]], t_eval=DAYS, rtol=1e-8, atol=1e-10).y[0]
         np.testing.assert_allclose(found.X[:, 0, pixel], solved, atol=1e-5)
     assert np.sign(found.X[-1] - found.X[0]).mean() == np.sign(rate)
+
+
+def test_decay_with_random_steps_stays_within_the_capacity_it_comes_from():
+    """Beyond it the equation would lead away from it, to infinity."""
+    found = simulated("logistic", rate=-2.0, steps=0.5, change=0.0)
+    X, K = found.X[:, 0], found.parameters["capacity"]
+    assert X.min() >= 0 and X.max() <= 1
+    over = X[:-1] > K
+    moves = (np.diff(X, axis=0) - (K - X[:-1]))[over]   # of such pixels from the capacity on: random steps alone
+    assert over.any() and abs(moves.mean()) < 0.03 and abs(np.sort(moves)[len(moves) // 2]) < 0.03
 
 
 @pytest.mark.parametrize("case, system", [("fitzhughnagumo", fitzhugh_nagumo), ("lorenz", lorenz)])
@@ -107,6 +119,20 @@ def test_a_share_of_the_pixels_changes_at_once_in_patches(case, after):
     np.testing.assert_allclose(np.diff(found.X[:, 0, ~changed], axis=0), 0, atol=1e-6)
     beside = changed.reshape(ROWS, COLS)
     assert (beside[:, 1:] == beside[:, :-1]).mean() > 0.9
+
+
+def test_a_season_falls_to_half_its_level():
+    found = simulated("seasonal", change=0.15)
+    p, day = found.parameters, DAYS[:, None]
+    angle = 2 * np.pi * (day - p["day of the peak"]) / YEAR
+    wave = p["amplitude"] * np.cos(angle) + p["second amplitude"] * np.cos(2 * angle)
+    after = (found.date >= 0) & (np.arange(len(DAYS))[:, None] >= found.date)
+    np.testing.assert_allclose(found.X[:, 0], np.where(after, 0.5, 1) * p["level"] + wave, atol=1e-6)
+
+
+def test_no_date_of_a_small_map_is_hidden_entirely():
+    found = simulate_states("walk", 2, 2, DAYS, np.random.default_rng(0), gaps=0.8)
+    assert found.valid.any(axis=1).all()
 
 
 def test_the_rest_makes_fractions_sum_to_one():
