@@ -175,6 +175,10 @@ def test_noise_levels_of_logistic_growth_are_those_planted():
                                   keep=lambda x: np.clip(x, 1e-3, 1.0))
     assert wrong.steps[0] > 3 * found.steps[0]   # of a wrong rate, steps take the place
     assert wrong.loglikelihood < found.loglikelihood
+    few, same, other, narrow = (ensemble.noise_levels(y[:, :9], YEARS, lambda level: Logistic(0.02, 1.0, level), 20,
+                                                      seeded(seed), noise=0.0025, keep=lambda x: np.clip(x, 1e-3, top))
+                                for seed, top in ((0, 1.0), (0, 1.0), (1, 1.0), (0, 0.9)))
+    assert few == same and few.loglikelihood != other.loglikelihood and few.loglikelihood > narrow.loglikelihood + 1
     with pytest.raises(ValueError, match="do not vary"):
         ensemble.noise_levels(np.ones((24, 3)), YEARS, RandomWalk, 60, seeded())
 
@@ -186,6 +190,41 @@ def test_inflation_widens_the_uncertainty(smoothed):
     plain, inflated = (estimate(y, DAYS, model, 100, seeded(), smoothed=smoothed, inflation=size)
                        for size in (1.0, 1.3))
     assert (inflated.variance[2:] > plain.variance[2:]).mean() > 0.9
+
+
+def test_inflation_moves_members_from_their_mean_by_its_factor_after_predictions_alone():
+    y = np.array([[0.3, 0.6], [np.nan, np.nan], [0.2, 0.4]])
+    model = start(RandomWalk(0.02), y, DAYS[:3], 0.09)
+    plain, inflated = (estimate(y, DAYS[:3], model, 100, seeded(), smoothed=False, inflation=size)
+                       for size in (1.0, 1.3))
+    np.testing.assert_array_equal(inflated.variance[0], plain.variance[0])
+    np.testing.assert_allclose(inflated.variance[1], 1.3**2 * plain.variance[1], rtol=1e-5)
+    np.testing.assert_allclose(inflated.mean[1], plain.mean[1], rtol=1e-5)
+
+
+def test_the_likelihood_of_a_first_date_is_exact_and_missing_series_have_none():
+    """For the draws have exactly the covariance asked for."""
+    y = np.array([[0.3, np.nan, 1.2]])[..., None]
+    model = StateSpace(RandomWalk(0.02), np.array([[0.09]]), np.array([0.5]), np.array([[0.4]]))
+    run = ensemble._Run(model, DAYS[:1], {0: 0}, 30, seeded(), 1.0, None)
+    exact = -0.5 * sum((value - 0.5) ** 2 / 0.49 + np.log(2 * np.pi * 0.49) for value in (0.3, 1.2))
+    assert run.loglikelihood(y, np.full((3, 1), 0.5)) == pytest.approx(exact, rel=1e-5)
+
+
+def test_states_that_are_known_are_smoothed_too():
+    """Singular predicted covariances: a slope that is known, and a state that is."""
+    y = series()
+    model = start(RandomWalk(0.02), y, DAYS, 0.09)
+    level = StateSpace(LinearTrend(0.02, 0.0), model.R, np.column_stack([model.mean, np.zeros(6)]),
+                       np.diag([model.covariance[0, 0], 0.0]))
+    exact = kalmanfilter.estimate(y, DAYS, model)
+    found = estimate(y, DAYS, level, 2000, seeded())
+    np.testing.assert_allclose(found.mean, exact.mean, atol=0.1)
+    known = StateSpace(LinearOperator(COUPLED.A, np.zeros((2, 2)), 1.0), 0.09 * np.eye(2), np.array([1.0, 0.5]),
+                       np.zeros((2, 2)))
+    found = estimate(series(m=2), DAYS, known, 50, seeded())
+    np.testing.assert_allclose(found.mean[-1], np.tile(COUPLED.matrix(100.0) @ [1.0, 0.5], (6, 1)), atol=1e-5)
+    assert found.variance.max() < 1e-9
 
 
 def test_a_series_of_one_component_has_no_last_axis_and_one_without_values_has_the_prior():
@@ -207,6 +246,18 @@ def test_a_part_is_bounded_in_memory_whatever_the_number_of_series():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * y.nbytes + 4 * 3 * ensemble.VALUES   # all members of all dates are 768 MB
+
+
+def test_members_of_all_dates_that_the_smoother_keeps_are_bounded(monkeypatch):
+    monkeypatch.setattr(ensemble, "ENTRIES", 2**30)
+    monkeypatch.setattr(ensemble, "VALUES", 1_000_000)
+    y = np.zeros((24, 3000), np.float32)
+    model = StateSpace(RandomWalk(0.02), 0.09 * np.eye(1), np.zeros(1), np.eye(1))
+    tracemalloc.start()
+    estimate(y, YEARS, model, 100, seeded())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000   # of all series they are 58 MB
 
 
 @pytest.mark.parametrize("arguments, sentence", [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from subpixel.algorithms.state_estimation import simplex
 from subpixel.algorithms.state_estimation.simplex import (basis, from_basis, softmax, spread,
                                                           spread_of_independent, spread_of_normal, to_basis)
 
@@ -84,6 +85,15 @@ def test_spread_of_narrow_normal_errors_is_the_first_order_and_goes_over_into_th
     np.testing.assert_array_equal(spread_of_normal(c, variance), spread_of_independent(c, variance))
     at, above = (spread_of_normal(c, np.full(3, sd**2)) for sd in (0.5, 0.5001))
     np.testing.assert_allclose(at, above, rtol=0.1, atol=0.01)
+    at, above = (spread_of_normal(c, np.full(3, sd**2), 0.3) for sd in (0.5, 0.5001))   # (1 + P floor) is 2.2
+    np.testing.assert_allclose(at, above, rtol=0.1, atol=0.01)
+
+
+def test_spread_of_wide_errors_does_not_depend_on_the_parts(monkeypatch):
+    c, variance = np.random.default_rng(7).normal(size=(2, 5, 20, 2))
+    whole = spread_of_normal(c, np.square(2 * variance))
+    monkeypatch.setattr(simplex, "CHUNK", 7)
+    np.testing.assert_allclose(spread_of_normal(c, np.square(2 * variance)), whole, rtol=1e-5)
 
 
 def test_one_fraction_or_no_floor_is_refused():
