@@ -168,6 +168,13 @@ def test_effective_sample_size_falls_with_what_an_observation_says_and_is_all_wi
     assert (np.diff(sizes, axis=0) < 0).all() and np.min(sizes) < 100
 
 
+def test_before_anything_is_observed_the_prior_is_exact():
+    model = StateSpace(LinearTrend(0.02, 0.001), np.array([[0.09]]), np.array([0.5, 0.1]), np.diag([0.2, 0.01]))
+    found = estimate(np.array([[np.nan], [np.nan], [0.5]]), np.array([0.0, 3.0, 4.0]), model, 20, seeded())
+    np.testing.assert_allclose(found.mean[:2, 0], [0.5, 0.8], rtol=1e-5)
+    np.testing.assert_allclose(found.variance[0, 0], 0.2, rtol=1e-5)
+
+
 def test_weights_go_on_where_particles_are_never_resampled():
     y = series()
     model = start(RandomWalk(0.02), y, DAYS, 0.09)
@@ -211,8 +218,9 @@ def test_logistic_growth_is_followed_within_its_constraints():
     y = truth + rng.normal(0, 0.05, truth.shape)
     y[8:13] = np.nan
     model = start(forward, y, days, 0.05**2)
-    found = estimate(y, days, model, 500, seeded(), keep=lambda x: np.clip(x, 1e-3, 1.0))
-    assert found.mean.min() >= 1e-3 and found.mean.max() <= 1
+    found = estimate(y, days, model, 500, seeded(), keep=lambda x: np.clip(x, 1e-3, 1.0),
+                     condition=lambda x: ((x < np.float32(1e-3)) | (x > 1))[..., 0])
+    assert found.mean.min() >= 1e-3 and found.mean.max() <= 1 and not found.probability.any()
     assert np.sqrt(np.mean(np.square(found.mean - truth)[6:])) < 0.035
     assert np.sqrt(np.mean(np.square(found.mean - truth)[8:13])) < 0.05
     assert (found.mean[12] - found.mean[8]).min() > 0.05   # it goes on growing in the gap
