@@ -30,6 +30,7 @@ WIDTH = 800    # pixels, about, that maps side by side have on the page
 PIXELS = 200   # of a map's longer side in a plot
 FEW = 6   # lines whose legend fits into one row above the plot
 MARKS = 13   # on an axis of whole numbers, at most
+DECADES = 100   # least ratio of the ends of a logarithmic axis that powers of ten alone mark
 
 
 class Report:
@@ -57,9 +58,9 @@ class Report:
 
     def plot(self, figure, height=380):
         """A plotly figure; the first brings plotly's own script along, so that the file needs nothing else."""
-        few = sum(trace.showlegend is not False for trace in figure.data) <= FEW
+        few = sum(trace.showlegend is not False and trace.type != "heatmap" for trace in figure.data) <= FEW
         height = height if few else max(height, 120 + 21 * len(figure.data))
-        # a legend above the plot needs room below plotly's buttons
+        # a legend above the plot, or the captions of maps, need room below plotly's buttons
         figure.update_layout(template="plotly_white", height=height, margin=dict(l=60, r=20, t=50 if few else 30, b=50),
                              legend=dict(orientation="h", y=1, yanchor="bottom") if few else dict(orientation="v"))
         self._parts.append(figure.to_html(full_html=False, include_plotlyjs=not self._scripted,
@@ -142,7 +143,10 @@ class Report:
             figure.add_vline(x=mark, line_dash="dash", line_color="#e6550d", annotation_text=str(mark))
         figure.update_layout(xaxis_title=xlabel, yaxis_title=ylabel, yaxis_type="log" if logarithmic else "linear")
         if logarithmic:
-            figure.update_yaxes(dtick=1, exponentformat="power")
+            seen = [value for value in y if value > 0]
+            # powers of ten alone would leave an axis without numbers where few or none of them are on it
+            decades = len(seen) > 0 and max(seen) >= DECADES * min(seen)
+            figure.update_yaxes(dtick=1 if decades else None, exponentformat="power")
         _mark_whole(figure, x)
         self.heading(caption)
         self.plot(figure)

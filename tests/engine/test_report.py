@@ -108,6 +108,15 @@ def test_a_curve_marks_the_chosen_position_on_a_logarithmic_axis_where_asked():
     assert list(figures[0].data[0].y) == [9, 5, 1]
 
 
+@pytest.mark.parametrize("y, step", [((9, 2000, 1), 1), ((4.1, 5.6, 5.7), None), ((0, 5.6, np.nan), None)])
+def test_a_short_logarithmic_axis_is_not_left_without_numbers(y, step):
+    figures = []
+    report = Report("t", "a")
+    report.plot = figures.append
+    report.curve(range(3), y, "Values", "Iteration", "Value", logarithmic=True)
+    assert figures[0].layout.yaxis.dtick == step
+
+
 def test_a_picture_is_in_the_file_pixel_by_pixel():
     rgb = np.random.default_rng(1).integers(0, 255, (3, 6, 4)).astype("uint8")
     written = page(lambda r: r.picture(rgb, "A map"))

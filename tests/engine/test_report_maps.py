@@ -31,6 +31,14 @@ def test_large_maps_are_thinned_and_many_are_drawn():
     assert len(report.html({})) < 60 * 250 * 250 * 10
 
 
+@pytest.mark.parametrize("count", [2, 7, 60])
+def test_captions_of_maps_have_room_below_the_buttons(count):
+    report, figures = Report("t", "a"), []
+    report.plot = lambda figure, **size: (Report.plot(report, figure, **size), figures.append(figure))
+    report.maps({str(number): np.eye(3) for number in range(count)}, "unit")
+    assert figures[0].layout.margin.t == 50
+
+
 def test_stretches_are_runs_of_numbers():
     assert stretches(np.array([np.nan, 1, 2, np.nan, 3])) == [(1, 3), (4, 5)]
     assert stretches(np.array([1.0, 2.0])) == [(0, 2)]
