@@ -76,7 +76,8 @@ class Gains:
     """
     What the covariances make of which observations are there, whatever their values: a matrix per date in each tuple.
 
-    A matrix has the axes `*some`, as `series`, but of length 1 where all series share it.
+    A matrix has the axes `*some`, as `series`, but of length 1 where all series share it. In memory these are the last
+    axes where there are many small matrices, so that an entry of all of them lies together.
 
     Attributes
     ----------
@@ -91,6 +92,8 @@ class Gains:
         S(k) = C P(k|k-1) C^T + R, of variance 1 for what is missing.
     whitener : tuple of ndarray (*some, m, m)
         The inverse of the Cholesky factor of S(k).
+    constant : ndarray (*some)
+        What the log-likelihood has without any innovation.
     """
 
     A: tuple
@@ -101,6 +104,7 @@ class Gains:
     gain: tuple
     innovation: tuple
     whitener: tuple
+    constant: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class Means:
     filtered, predicted : list of ndarray (*series, n)
         x(k|k) and x(k|k-1).
     innovation : list of ndarray (*series, m)
-        0 where missing.
+        NaN where missing.
     loglikelihood : ndarray (*series)
     """
 
@@ -175,7 +179,7 @@ def kalman_filter(y, A, Q, C, R, mean, covariance, drift=None):
     means = filtered_means(found, y, mean, drift)
     S = [np.where(_pairs(_common(there)), each, np.nan) for there, each in zip(seen, found.innovation)]
     return _filtered(y.shape[1:-1], found, means, means.loglikelihood,
-                     np.where(seen, np.stack(means.innovation), np.nan), _stacked(S, y.shape[1:-1]))
+                     np.stack(means.innovation), _stacked(S, y.shape[1:-1]))
 
 
 def gains(seen, A, Q, C, R, covariance, n):
@@ -194,18 +198,21 @@ def gains(seen, A, Q, C, R, covariance, n):
     T, series, m = len(seen), seen.shape[1:-1], seen.shape[-1]
     P = _Covariances(T, series, n, A, Q, covariance)
     C, R = _per_date("C", C, T, series, (m, n)), _per_date("R", R, T, series, (m, m))
-    K, S, whiteners = [], [], []
+    K, S, whiteners, constant = [], [], [], 0.0
     for k in range(T):
-        predicted = P.predict(k)
-        C_k, R_k = _without_missing(C[k], R[k], _common(seen[k]))
-        S.append(_product(C_k, predicted, _t(C_k)) + R_k)
-        root = _cholesky(S[k], "The covariance of the innovations")
+        predicted, there = P.predict(k), _common(seen[k])
+        shown = _product(C[k], predicted)
+        spread = _product(shown, _t(C[k])) + R[k]
+        if not there.all():   # what is missing says nothing: a gain of zero, and noise of variance 1 by itself
+            shown, spread = np.where(there[..., None], shown, 0.0), np.where(_pairs(there), spread, np.eye(m))
+        root = _cholesky(spread, "The covariance of the innovations")
+        S.append(spread)
         whiteners.append(1 / root if m == 1 else np.linalg.inv(root))
-        K.append(_product(_t(_product(whiteners[k], C_k, predicted)), whiteners[k]))
-        keep = np.eye(n) - _product(K[k], C_k)
-        P.correct(_product(keep, predicted, _t(keep)) + _product(K[k], R_k, _t(K[k])))
+        K.append(_product(_t(_product(whiteners[k], shown)), whiteners[k]))
+        constant = constant - 0.5 * (_logdet(root) + LOG_2PI * there.sum(-1))
+        P.correct(_sandwich(np.eye(n) - _product(K[k], C[k]), predicted) + _sandwich(K[k], R[k]))
     return Gains(tuple(P.A), tuple(P.Q), tuple(C), tuple(P.filtered), tuple(P.predicted), tuple(K), tuple(S),
-                 tuple(whiteners))
+                 tuple(whiteners), constant)
 
 
 def filtered_means(gains, y, mean, drift=None, of=None):
@@ -222,19 +229,17 @@ def filtered_means(gains, y, mean, drift=None, of=None):
     of : ndarray (Q,) of int, optional
         Where many series (T, Q, m) share few gains: the place of each one's in the only axis of these.
     """
-    y = np.asarray(y, dtype=np.float64)
     if np.isinf(y).any():
         raise ValueError("Some observations are infinite: mark missing ones by NaN.")
     x = _States(len(y), y.shape[1:-1], mean, drift)
-    innovations, total = [], 0.0
+    innovations, squares = [], 0.0
     for k in range(len(y)):
-        predicted = x.predict(k, _of(gains.A[k], of))
-        innovations.append(np.nan_to_num(y[k] - _apply(_of(gains.C[k], of), predicted)))
-        x.correct(predicted + _apply(_of(gains.gain[k], of), innovations[k]))
-        white = _apply(_of(gains.whitener[k], of), innovations[k])
-        spread = _of(-_logdet(gains.whitener[k]), of)
-        total = total - 0.5 * (np.square(white).sum(-1) + spread + LOG_2PI * _common(~np.isnan(y[k])).sum(-1))
-    return Means(x.filtered, x.predicted, innovations, total)
+        predicted = x.predict(k, gains.A[k], of)
+        innovations.append(y[k] - applied(gains.C[k], predicted, of))
+        known = np.where(np.isnan(innovations[k]), 0.0, innovations[k])
+        x.correct(predicted + applied(gains.gain[k], known, of))
+        squares = squares + np.square(applied(gains.whitener[k], known, of)).sum(-1)
+    return Means(x.filtered, x.predicted, innovations, _of(gains.constant, of) - 0.5 * squares)
 
 
 def information_filter(J, h, A, Q, mean, covariance, drift=None, energy=0.0):
@@ -285,11 +290,11 @@ def information_filter(J, h, A, Q, mean, covariance, drift=None, energy=0.0):
         root = _cholesky(inner, "The information J plus that of the prediction")
         half = np.linalg.solve(root, _t(U))
         P_new = _t(half) @ half
-        g = h[k] - _apply(J[k], x)
-        misfit = energy[k] - np.sum((h[k] + g) * x, axis=-1) - np.sum(g * _apply(P_new, g), axis=-1)
+        g = h[k] - applied(J[k], x)
+        misfit = energy[k] - np.sum((h[k] + g) * x, axis=-1) - np.sum(g * applied(P_new, g), axis=-1)
         total = total - 0.5 * (misfit + _logdet(root))
-        means.correct(x + _apply(P_new, g))
-        covariances.correct(P_new)
+        means.correct(x + applied(P_new, g))
+        covariances.correct(_symmetric(P_new))
     return _filtered(series, covariances, means, total)
 
 
@@ -347,9 +352,10 @@ def smooth(filtered):
     short = [_shared(stack, 2) for stack in (filtered.A, filtered.Q, filtered.covariance,
                                              filtered.predicted_covariance)]
     series = filtered.mean.shape[1:-1]
-    G, covariances, lagged = smoother_gains(*short)
-    return Smoothed(np.stack(smoothed_means(G, filtered.mean, filtered.predicted_mean)), _stacked(covariances, series),
-                    _stacked(lagged, series))
+    G, covariances = smoother_gains(*short)
+    lagged = [_product(later, _t(each)) for later, each in zip(covariances[1:], G)]
+    means = list(smoothed_means(G, filtered.mean, filtered.predicted_mean))
+    return Smoothed(np.stack(means[::-1]), _stacked(covariances, series), _stacked(lagged, series))
 
 
 def smoother_gains(A, Q, P, P_next):
@@ -363,10 +369,10 @@ def smoother_gains(A, Q, P, P_next):
 
     Returns
     -------
-    G, covariance, lag_one : list of ndarray (*some, n, n)
-        G(k) of k = 0..T-1, P(k|T) of k = 0..T, and the lag-one covariances of `Smoothed`.
+    G, covariance : list of ndarray (*some, n, n)
+        G(k) of k = 0..T-1, and P(k|T) of k = 0..T.
     """
-    G, covariances, lagged = [], [P[len(A)]], []
+    G, covariances = [], [P[len(A)]]
     for k in range(len(A) - 1, -1, -1):
         try:
             G.append(_t(_solved(P_next[k], _product(A[k], P[k]))))
@@ -374,18 +380,39 @@ def smoother_gains(A, Q, P, P_next):
             raise ValueError(f"The covariance of the state predicted for date {k + 1} is singular: give every state "
                              f"some noise Q or some initial covariance.") from None
         keep = np.eye(G[-1].shape[-1]) - _product(G[-1], A[k])
-        lagged.append(_product(covariances[-1], _t(G[-1])))
-        covariances.append(_symmetric(_product(keep, P[k], _t(keep))
-                                      + _product(G[-1], Q[k] + covariances[-1], _t(G[-1]))))
-    return G[::-1], covariances[::-1], lagged[::-1]
+        covariances.append(_sandwich(keep, P[k]) + _sandwich(G[-1], Q[k] + covariances[-1]))
+    return G[::-1], covariances[::-1]
 
 
 def smoothed_means(G, mean, predicted, of=None):
-    """x(k|T) (*series, n) of every date in a list, by G of `smoother_gains`, x(k|k) and x(k|k-1); `of` as above."""
-    means = [mean[len(G)]]
+    """
+    Yield x(k|T) (*series, n) of k = T..0, from the last date to the first.
+
+    By G of `smoother_gains`, x(k|k), x(k|k-1) and `of` of `filtered_means`.
+    """
+    x = mean[len(G)]
+    yield x
     for k in range(len(G) - 1, -1, -1):
-        means.append(mean[k] + _apply(_of(G[k], of), means[-1] - predicted[k]))
-    return means[::-1]
+        x = mean[k] + applied(G[k], x - predicted[k], of)
+        yield x
+
+
+def applied(matrix, x, of=None):
+    """Each series' matrix, or that in its place by `of`, times its x (*series, columns): (*series, rows)."""
+    rows, columns = matrix.shape[-2:]
+    if max(rows, columns) <= SMALL:
+        product = _entries(x.shape[:-1], rows)
+        for i in range(rows):
+            product[..., i] = _sum((_of(matrix[..., i, j], of), x[..., j]) for j in range(columns))
+        return product
+    if all(length == 1 for length in matrix.shape[:-2]):
+        return x @ matrix.reshape(matrix.shape[-2:]).T
+    return np.einsum("...ij,...j->...i", matrix if of is None else matrix[of], x)
+
+
+def variances(C, P):
+    """Variances (*some, m) of C x, where states x have the covariances `P` (*some, n, n)."""
+    return np.einsum("...ii->...i", _sandwich(C, P))
 
 
 def diagonal(variances):
@@ -403,11 +430,11 @@ class _Covariances:
         self.filtered, self.predicted = [_shared(covariance[None], 2)[0]], []
 
     def predict(self, k):
-        self.predicted.append(_symmetric(_product(self.A[k], self.filtered[-1], _t(self.A[k])) + self.Q[k]))
+        self.predicted.append(_sandwich(self.A[k], self.filtered[-1]) + self.Q[k])
         return self.predicted[-1]
 
     def correct(self, P):
-        self.filtered.append(_symmetric(P))
+        self.filtered.append(P)
 
 
 class _States:
@@ -418,8 +445,8 @@ class _States:
         self.drift = None if drift is None else _fit("drift", drift, (T, *series, n))
         self.filtered, self.predicted = [_fit("initial mean", mean, (*series, n))], []
 
-    def predict(self, k, A):
-        x = _apply(A, self.filtered[-1])
+    def predict(self, k, A, of=None):
+        x = applied(A, self.filtered[-1], of)
         self.predicted.append(x if self.drift is None else x + self.drift[k])
         return self.predicted[-1]
 
@@ -499,17 +526,49 @@ def _cholesky(S, name):
         raise ValueError(f"{name} is not positive definite: check the covariances given.") from None
 
 
-def _product(*matrices):
+def _product(A, B):
     """The product of stacks of matrices; of many small ones entry by entry, which is several times as fast."""
-    A, B = matrices[0], matrices[1] if len(matrices) == 2 else _product(*matrices[1:])
     rows, inner, columns = *A.shape[-2:], B.shape[-1]
     if max(rows, inner, columns) > SMALL or max(A.size, B.size) < MANY:
         return A @ B
-    product = np.empty((*np.broadcast_shapes(A.shape[:-2], B.shape[:-2]), rows, columns))
+    product = _entries(np.broadcast_shapes(A.shape[:-2], B.shape[:-2]), rows, columns)
     for i in range(rows):
         for j in range(columns):
-            product[..., i, j] = sum(A[..., i, k] * B[..., k, j] for k in range(inner))
+            product[..., i, j] = _sum((A[..., i, k], B[..., k, j]) for k in range(inner))
     return product
+
+
+def _sandwich(A, P):
+    """A P A^T, exactly symmetric, for stacks of symmetric P."""
+    half = _product(A, P)
+    rows, inner = A.shape[-2:]
+    if max(rows, inner) > SMALL or max(A.size, P.size) < MANY:
+        return _symmetric(half @ _t(A))
+    product = _entries(half.shape[:-2], rows, rows)
+    for i in range(rows):
+        for j in range(i + 1):
+            product[..., i, j] = _sum((half[..., i, k], A[..., j, k]) for k in range(inner))
+            product[..., j, i] = product[..., i, j]
+    return product
+
+
+def _entries(shape, *last):
+    """An empty stack (*shape, *last) in whose memory `last` are the first axes."""
+    axes = range(len(last) + len(shape))
+    return np.empty((*last, *shape)).transpose(*axes[len(last):], *axes[:len(last)])
+
+
+def _sum(pairs):
+    """The sum of a b over `pairs`; a number that all series share and that is 0 or 1 takes no time."""
+    total = None
+    for a, b in pairs:
+        if b.size == 1:
+            a, b = b, a
+        factor = a.item() if a.size == 1 else None
+        if factor != 0:
+            term = b if factor == 1 else a * b
+            total = term if total is None else total + term
+    return 0.0 if total is None else total
 
 
 def _solved(S, B):
@@ -531,15 +590,9 @@ def _logdet(root):
     return 2 * np.log(np.einsum("...ii->...i", root)).sum(-1)
 
 
-def _of(matrix, of):
-    """The matrix or number of each series, by the place of its own in the first axis; one that all share as it is."""
-    return matrix if of is None or len(matrix) == 1 else matrix[of]
-
-
-def _apply(matrix, x):
-    if all(length == 1 for length in matrix.shape[:-2]):
-        return x @ matrix.reshape(matrix.shape[-2:]).T
-    return matrix[..., 0] * x if x.shape[-1] == 1 else np.einsum("...ij,...j->...i", matrix, x)
+def _of(numbers, of):
+    """Those (Q,) of each series, by the place of its own (some,); those that all share as they are."""
+    return numbers if of is None or len(numbers) == 1 else np.take(numbers, of)
 
 
 def _symmetric(P):

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize
 
-from .kalman import diagonal, filtered_means, gains, smoothed_means, smoother_gains
-from .model import check_varies, intervals, start, variance
+from .kalman import applied, diagonal, filtered_means, gains, smoothed_means, smoother_gains, variances
+from .model import StateSpace, check_varies, intervals, start, variance
 
-CHUNK = 16384          # series at once: their states stay near the processor
+PART = 16384           # series at once, of which gains are computed for every pattern of missing dates
+CHUNK = 8192           # series at once whose states are computed: they stay near the processor
 VALUES = 4_000_000     # entries of the covariances of all dates, at most, in each of a dozen arrays
 STARTS = ((0.1, 1e-4, 0.1), (0.01, 0.03, 0.5))   # of level, slope or season, noise, as shares of a series' variance
 SETTLED = 1e-7   # share by which a step of the search for noise raises the log-likelihood at the end
@@ -66,7 +67,7 @@ class Levels:
     converged: bool
 
 
-def estimate(y, days, model, *, at=None, smoothed=True):
+def estimate(y, days, models, *, at=None, smoothed=True):
     """
     States of many series by the Kalman filter and smoother, between and after the dates too.
 
@@ -76,8 +77,9 @@ def estimate(y, days, model, *, at=None, smoothed=True):
         NaN where missing.
     days : ndarray (T,)
         Rising.
-    model : StateSpace
-        Linear; `mean` for all series or for each.
+    models : StateSpace, or sequence of StateSpace
+        Linear; `mean` for all series or for each. Several are independent and observe the components of `y` one after
+        the other.
     at : ndarray, optional
         Further dates, none before the first of `days`.
     smoothed : bool
@@ -90,13 +92,13 @@ def estimate(y, days, model, *, at=None, smoothed=True):
     Raises
     ------
     ValueError
-        Fewer dates than the model has states, dates that are equal or not in order or before the first, an operator
-        that is not linear, or series of another number of components than the model observes.
+        Fewer dates than a model has states, dates that are equal or not in order or before the first, an operator that
+        is not linear, or series of another number of components than the models observe.
 
     Notes
     -----
-    Covariances and gains depend on which dates are missing and not on the values: they are computed once for every
-    pattern of missing dates. Series are taken in the order of their patterns, in parts of bounded size.
+    Covariances and gains depend on which dates are missing and not on the values: of series that are taken together,
+    parts of bounded size, they are computed once for every pattern of missing dates.
 
     References
     ----------
@@ -106,39 +108,39 @@ def estimate(y, days, model, *, at=None, smoothed=True):
     y = np.asarray(y)
     flat = y.ndim == 2
     y = y[..., None] if flat else y
+    models = [models] if isinstance(models, StateSpace) else models
     every, where = dates(days, at)
-    check_fit(model.forward, y)
-    T, Q, m = y.shape
-    n = model.forward.n
-    A, noise = model.matrices(every)
-    mean = np.broadcast_to(model.mean, (Q, n))
-    states, spread = np.empty((len(every), Q, m), np.float32), np.empty((len(every), Q, m), np.float32)
-    innovation, deviation, likelihood = np.empty((T, Q, m), np.float32), np.empty((T, Q, m), np.float32), np.empty(Q)
-    pattern, order = _patterns(~np.isnan(y))
-    size = max(1, min(CHUNK, VALUES // (len(every) * max(n, m) ** 2)))
-    for first in range(0, Q, size):
-        part = order[first:first + size]
-        here, of = np.unique(pattern[part], return_inverse=True)
-        shown = part[np.searchsorted(pattern[part], here)]   # a series of each pattern
-        values = np.full((len(every), len(part), m), np.nan)
-        values[where] = y[:, part]
-        seen = np.zeros((len(every), len(here), m), bool)
-        seen[where] = ~np.isnan(y[:, shown])
-        found = gains(seen, A, noise, model.C, model.R, model.covariance, n)
-        means = filtered_means(found, values, mean[part], of=of)
-        x, P = means.filtered, found.filtered
-        if smoothed:
-            G, P, _ = smoother_gains(found.A, found.Q, found.filtered, found.predicted)
-            x = smoothed_means(G, x, means.predicted, of=of)
-        for k in range(len(every)):
-            states[k, part] = x[k + 1] @ model.C.T
-            shared = np.einsum("ij,...jl,il->...i", model.C, P[k + 1], model.C)
-            spread[k, part] = shared if len(shared) == 1 else shared[of]
-        for number, k in enumerate(where):
-            innovation[number, part] = np.where(np.isnan(values[k]), np.nan, means.innovation[k])
-            shared = np.sqrt(np.einsum("...ii->...i", found.innovation[k]))
-            deviation[number, part] = shared if len(shared) == 1 else shared[of]
-        likelihood[part] = means.loglikelihood
+    check_fit([model.forward for model in models], y)
+    (T, Q, m), D = y.shape, len(every)
+    ends = np.cumsum([0, *(len(model.C) for model in models)])
+    owns = [slice(*each) for each in zip(ends, ends[1:])]
+    operators = [model.matrices(every) for model in models]
+    states, spread, innovation, deviation = (np.empty((length, m, Q), np.float32).swapaxes(1, 2)
+                                             for length in (D, D, T, T))
+    likelihood = np.zeros(Q)
+    largest = max(max(model.C.shape) for model in models)
+    for part in _slices(0, Q, min(PART, VALUES // (D * largest**2))):
+        shown, of = _patterns(~np.isnan(y[:, part]))
+        for model, own, (A, noise) in zip(models, owns, operators):
+            seen = ~np.isnan(_on_all(y[:, part][:, shown, own], where, D))
+            found = gains(seen, A, noise, model.C, model.R, model.covariance, model.forward.n)
+            P = found.filtered
+            if smoothed:
+                G, P = smoother_gains(found.A, found.Q, found.filtered, found.predicted)
+            for k in range(D):
+                spread[k, part, own] = _of_each(variances(model.C, P[k + 1]), of)
+            for number, k in enumerate(where):
+                deviation[number, part, own] = _of_each(np.sqrt(np.einsum("...ii->...i", found.innovation[k])), of)
+            mean = np.broadcast_to(model.mean, (Q, model.forward.n))
+            for few in _slices(part.start, part.stop, CHUNK):
+                place = of[few.start - part.start:few.stop - part.start]
+                means = filtered_means(found, _on_all(y[:, few, own], where, D), mean[few], of=place)
+                likelihood[few] += means.loglikelihood
+                for number, k in enumerate(where):
+                    innovation[number, few, own] = means.innovation[k]
+                x = smoothed_means(G, means.filtered, means.predicted, place) if smoothed else means.filtered[::-1]
+                for k, of_date in zip(range(D - 1, -1, -1), x):
+                    states[k, few, own] = applied(model.C, of_date)
     results = [values[..., 0] if flat else values for values in (states, spread, innovation, deviation)]
     return Estimate(every, *results, likelihood)
 
@@ -189,14 +191,13 @@ def noise_levels(y, days, make_forward, powers, *, steps=None, noise=None):
     steps = [None] * len(powers) if steps is None else list(steps)
     y = y[:, ~np.isnan(y).all(axis=(0, 2))]
     forward = make_forward(*(step or 0.0 for step in steps))
-    check_fit(forward, y)
+    check_fit([forward], y)
     check_varies(y)
     V = variance(y)
     interval = float(np.mean(np.diff(every))) if len(every) > 1 else 1.0
     units = [float(V.mean()) / interval**power for power in powers]
     model = start(forward, y, every, 0.0)
-    pattern, _ = _patterns(~np.isnan(y))
-    _, first, of = np.unique(pattern, return_index=True, return_inverse=True)
+    first, of = _patterns(~np.isnan(y))
     seen = ~np.isnan(y[:, first])
     free = [index for index, level in enumerate([*steps, noise]) if level is None]
 
@@ -234,23 +235,44 @@ def dates(days, at):
     return every, np.searchsorted(every, days)
 
 
-def check_fit(forward, y):
-    """Raise ValueError where series `y` (T, Q, m) do not suit a linear model."""
-    if not forward.linear:
+def check_fit(forwards, y):
+    """Raise ValueError where series `y` (T, Q, m) do not suit linear models that observe their components in turn."""
+    m = sum(len(forward.observed) for forward in forwards)
+    if not all(forward.linear for forward in forwards):
         raise ValueError("The dynamics are not linear, which this filter needs. Take an ensemble or particle filter.")
-    if y.shape[-1] != len(forward.observed):
-        raise ValueError(f"The series have {y.shape[-1]} components, and the model observes {len(forward.observed)}.")
-    if len(y) * y.shape[-1] < forward.n:
-        raise ValueError(f"The model has a state of {forward.n} numbers, and the series only {len(y)} dates. Choose "
-                         f"dynamics with fewer (fewer harmonics, or a random walk), or add dates.")
+    if y.shape[-1] != m:
+        raise ValueError(f"The series have {y.shape[-1]} components, and the model observes {m}.")
+    for forward in forwards:
+        if len(y) * len(forward.observed) < forward.n:
+            raise ValueError(f"The model has a state of {forward.n} numbers, and the series only {len(y)} dates. "
+                             f"Choose dynamics with fewer (fewer harmonics, or a random walk), or add dates.")
+
+
+def _slices(begin, end, size):
+    """Slices of at most `size`, or of 1."""
+    return [slice(first, min(first + max(1, size), end)) for first in range(begin, end, max(1, size))]
+
+
+def _on_all(y, where, D):
+    """Observations (T, q, m) as (D, q, m), NaN but `where` they are."""
+    if len(y) == D:
+        return y
+    values = np.full((D, *y.shape[1:]), np.nan, y.dtype)
+    values[where] = y
+    return values
 
 
 def _patterns(seen):
-    """Of `seen` (T, Q, m): a number (Q,) that only series which miss the same observations share, and their order."""
+    """Of `seen` (T, Q, m): a series of each pattern of missing observations, and the place (Q,) of every one's."""
     bits = np.packbits(seen.transpose(1, 0, 2).reshape(seen.shape[1], -1), axis=1)
-    words = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))).view(np.uint64)
-    number = np.zeros(len(words), np.intp)
-    for word in words.T:   # pairs of the number so far and the next word, numbered anew
-        number = number * (len(words) + 1) + np.unique(word, return_inverse=True)[1]
-        number = np.unique(number, return_inverse=True)[1]
-    return number, np.argsort(number, kind="stable")
+    words = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))).view(np.uint64).T
+    _, first, of = np.unique(words[0], return_index=True, return_inverse=True)
+    for word in words[1:]:   # pairs of the place so far and the next word
+        pairs = of * len(of) + np.unique(word, return_inverse=True)[1]
+        _, first, of = np.unique(pairs, return_index=True, return_inverse=True)
+    return first, of
+
+
+def _of_each(numbers, of):
+    """float32 of the numbers (some, m) in each series' place (Q,), or of the only ones."""
+    return numbers if len(numbers) == 1 else numbers.astype(np.float32)[of]

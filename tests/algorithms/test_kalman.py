@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import block_diag, expm
 from scipy.stats import multivariate_normal
 
-from subpixel.algorithms.state_estimation.kalman import (_product, _solved, diagonal, information,
+from subpixel.algorithms.state_estimation.kalman import (_product, _sandwich, _solved, diagonal, information,
                                                          information_filter, kalman_filter, smooth)
 
 T, S, n, m = 5, 3, 2, 3
@@ -221,7 +221,10 @@ def test_products_of_many_small_matrices_are_products(rows, inner, columns):
     rng = np.random.default_rng(0)
     A, B, C = rng.random((700, rows, inner)), rng.random((1, inner, columns)), rng.random((700, columns, 2))
     np.testing.assert_allclose(_product(A, B), A @ B, rtol=1e-12)
-    np.testing.assert_allclose(_product(A, B, C), A @ B @ C, rtol=1e-12)
+    np.testing.assert_allclose(_product(_product(A, B), C), A @ B @ C, rtol=1e-12)
+    P = covariances(rng, 700, inner)
+    np.testing.assert_allclose(_sandwich(A, P), A @ P @ A.swapaxes(1, 2), rtol=1e-12)
+    np.testing.assert_array_equal(_sandwich(A, P), _sandwich(A, P).swapaxes(1, 2))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

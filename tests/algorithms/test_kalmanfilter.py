@@ -66,6 +66,7 @@ def test_smoothed_series_are_the_least_squares_solution(forward):
 @pytest.mark.parametrize("chunk", [7, 1000])
 def test_patterns_give_what_each_series_alone_gives(smoothed, chunk, monkeypatch):
     monkeypatch.setattr(kalmanfilter, "CHUNK", chunk)
+    monkeypatch.setattr(kalmanfilter, "PART", 2 * chunk)
     y, forward = series(m=2), COUPLED
     model = start(forward, y, DAYS, [0.09, 0.2])
     found = estimate(y, DAYS, model, smoothed=smoothed)
@@ -77,6 +78,19 @@ def test_patterns_give_what_each_series_alone_gives(smoothed, chunk, monkeypatch
         np.testing.assert_allclose(found.variance[:, q], np.einsum("kii->ki", states.covariance[1:]), rtol=1e-5)
         np.testing.assert_allclose(found.standardised[:, q], alone.standardised(), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.loglikelihood[q], alone.loglikelihood, rtol=1e-9)
+
+
+@pytest.mark.parametrize("at", [None, AT])
+def test_several_models_are_each_by_itself(at):
+    y, forwards = series(m=4), [LinearTrend(0.01, 0.001), COUPLED, RandomWalk(0.02)]
+    parts = [y[..., :1], y[..., 1:3], y[..., 3:]]
+    models = [start(forward, part, DAYS, 0.09) for forward, part in zip(forwards, parts)]
+    together = estimate(y, DAYS, models, at=at)
+    apart = [estimate(part, DAYS, model, at=at) for part, model in zip(parts, models)]
+    for name in ("mean", "variance", "innovation", "deviation"):
+        np.testing.assert_allclose(getattr(together, name),
+                                   np.concatenate([getattr(one, name) for one in apart], axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(together.loglikelihood, sum(one.loglikelihood for one in apart))
 
 
 def test_series_longer_than_a_word_of_bits_are_told_apart():

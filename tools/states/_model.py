@@ -69,8 +69,9 @@ class Model:
         import numpy as np
 
         from ...algorithms.state_estimation.simplex import to_basis
-        y = np.stack([part[order].T for part, order in zip(Y, self.orders)])
-        y = np.where(valid[..., None], y, np.nan)
+        y = np.stack([part[order] for part, order in zip(Y, self.orders)])
+        y[np.broadcast_to(~valid[:, None], y.shape)] = np.nan
+        y = y.swapaxes(1, 2)
         return to_basis(y) if self.fractions else y
 
     def split(self, y):
@@ -78,15 +79,19 @@ class Model:
         return [y] if self.coupled else [y[..., component, None] for component in range(y.shape[-1])]
 
     def back(self, mean, variance):
-        """Values and standard deviations (D, L, n) in the images' quantity, of components with independent errors."""
+        """
+        Values and standard deviations (D, L, n) in the images' quantity, of components with independent errors.
+
+        Without a variance, no deviation.
+        """
         import numpy as np
 
         from ...algorithms.state_estimation.simplex import from_basis, spread_of_normal
-        if self.fractions:
-            values, sd = from_basis(mean), spread_of_normal(mean, variance)
-        else:
-            values, sd = mean, np.sqrt(variance)
-        return values.astype(np.float32).swapaxes(1, 2), sd.astype(np.float32).swapaxes(1, 2)
+        values, sd = from_basis(mean) if self.fractions else mean, None
+        if variance is not None:
+            sd = spread_of_normal(mean, variance) if self.fractions else np.sqrt(variance)
+            sd = sd.astype(np.float32).swapaxes(1, 2)
+        return values.astype(np.float32).swapaxes(1, 2), sd
 
 
 def in_parts(estimate, most, Y, valid):

@@ -88,6 +88,7 @@ class StatesTool(Tool):
     `bands_of`.
     """
 
+    held = 6   # numbers for each date and band of a pixel, that windows are sized by
     group = Group.STATES
     tags = ("multitemporal", "time series", "sequence", "state", "gap filling", "clouds", "forecast", "interpolation",
             "uncertainty", "filter", "abundance", "fraction", "index", "NDVI")
@@ -122,7 +123,8 @@ class StatesTool(Tool):
         self.say_levels(job, model)
         estimate = self.prepare(job, sequence, model)
         means = self.write(job, sequence, model, estimate)
-        self.give_report(job, sequence, model, means, self.examples(model, estimate, Y, valid))
+        examples = self.examples(model, estimate, Y, valid) if job.wants(self.report) else None
+        self.give_report(job, sequence, model, means, examples)
 
     def passes(self, job):
         """How many parts the run has for its progress: looking at a sample, finding its noise, and estimating."""
@@ -136,8 +138,9 @@ class StatesTool(Tool):
         """
         A function of a block's pixels, `estimate(Y (T, L, n), valid (T, n))`, for a `_model.Model`.
 
-        Every pixel is valid at one date at least. It gives `values` and `sd` (D, L, n) in the images' quantity, and a
-        dictionary of further outputs by name: (dates, bands, n) for a folder, (bands, n) for a raster.
+        Every pixel is valid at one date at least. It gives `values` and `sd` (D, L, n) in the images' quantity, the
+        latter None where neither their raster nor the report is asked for, and a dictionary of further outputs by name:
+        (dates, bands, n) for a folder, (bands, n) for a raster.
         """
         raise NotImplementedError
 
@@ -190,7 +193,9 @@ class StatesTool(Tool):
             seen = valid.any(axis=0)
             if not seen.any():
                 return None, seen
-            values, sd, more = estimate(Y[:, :, seen], valid[:, seen])
+            if not seen.all():
+                Y, valid = Y[:, :, seen], valid[:, seen]
+            values, sd, more = estimate(Y, valid)
             return _sequence.Block(values, more={self.uncertainty.name: sd, **more}), seen
 
         with ExitStack() as stack:
@@ -200,7 +205,7 @@ class StatesTool(Tool):
                 files[output.name] = [stack.enter_context(file) for file in (
                     job.dated_rasters(output, self.dates_of(output, model), sequence.grid, bands)
                     if isinstance(output, FolderOutput) else [job.raster(output, sequence.grid, bands)])]
-            windows = sequence.windows(6 * model.T * sequence.L)
+            windows = sequence.windows(self.held * model.T * sequence.L)
             low, high = np.inf, -np.inf
             for window, (found, seen) in sequence.map_blocks(block, windows, job.progress):
                 if found is None:
@@ -215,8 +220,11 @@ class StatesTool(Tool):
                             file.write(window, of[number] if isinstance(output, FolderOutput) else of, seen)
                 if found is not None:
                     self.look(found)
-                    figures[0].add(found, seen)
-                    figures[1].add(_sequence.Block(found.more[self.uncertainty.name]), seen)
+                    figures[0].add(_sequence.Block(found.A, more={
+                        output.name: found.more[output.name][..., ::FEWER] for output in outputs
+                        if output.style is Style.DEPARTURE}), seen)
+                    if job.wants(self.report):
+                        figures[1].add(_sequence.Block(found.more[self.uncertainty.name]), seen)
                     cut = np.quantile(found.A[..., ::FEWER], [0.02, 0.98])
                     low, high = min(low, cut[0]), max(high, cut[1])
         if not np.isfinite(low):

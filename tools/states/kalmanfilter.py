@@ -58,16 +58,16 @@ class KalmanFilter(StatesTool):
 
         def estimate_block(Y, valid):
             y = model.series(Y, valid)
-            found = [estimate(part, days, restart(each, part), at=model.days, smoothed=smoothed)
-                     for part, each in zip(model.split(y), model.components)]
-            values, sd = model.back(*(np.concatenate([getattr(one, name) for one in found], axis=-1)
-                                      for name in ("mean", "variance")))
-            e, deviation = (np.concatenate([getattr(one, name) for one in found], axis=-1)
-                            for name in ("innovation", "deviation"))
-            standard = standardised(e, deviation, model.fractions).swapaxes(1, 2).astype(np.float32)
-            likelihood = sum(one.loglikelihood for one in found) / np.maximum(valid.sum(axis=0), 1)
-            return values, sd, {self.innovation.name: standard,
-                                self.likelihood.name: likelihood[None].astype(np.float32)}
+            found = estimate(y, days, [restart(each, part) for part, each in zip(model.split(y), model.components)],
+                             at=model.days, smoothed=smoothed)
+            more, reported = {}, job.wants(self.report)
+            if job.wants(self.innovation) or reported:
+                more[self.innovation.name] = standardised(found.innovation, found.deviation,
+                                                          model.fractions).astype(np.float32).swapaxes(1, 2)
+            if job.wants(self.likelihood):
+                likelihood = found.loglikelihood / np.maximum(valid.sum(axis=0), 1)
+                more[self.likelihood.name] = likelihood[None].astype(np.float32)
+            return *model.back(found.mean, found.variance if job.wants(self.uncertainty) or reported else None), more
         return estimate_block
 
     def bands_of(self, output, model):
@@ -78,6 +78,8 @@ class KalmanFilter(StatesTool):
 
     def look(self, found):
         import numpy as np
+        if self.innovation.name not in found.more:
+            return
         size = np.abs(found.more[self.innovation.name]).max(axis=1)
         self.anomalous += (size > ANOMALY).sum(axis=1)
         self.seen += np.isfinite(size).sum(axis=1)
