@@ -15,7 +15,7 @@ BETA = (0.9, 0.999)
 TINY = 1e-8
 SETTLED = 1e-2      # relative change of coefficients with which the cycles of sparse regression end
 PASSES, NEAR = 20, 1e-6   # of the feed-forward term in operation
-H = 1e-4            # of an interval, in which the rate of a flow is measured
+H = 1e-4            # of an interval, in which the rate of a flow is measured, and change of a parameter
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Settings:
     trust: float | None = None
     learn_C: bool = False
     feed_forward: bool = False
-    solver: str = "lh"
+    solver: str = "omp"
     most: int = 10
     tau: float = 0.1
 
@@ -642,15 +642,24 @@ class _Run:
         model, settings, zones = self.model, self.settings, _at(self.zones, which)
         with torch.no_grad():
             _, _, x = model._pass(zones, self.y[which], self.seen[which], self.x0[which], self.ahead[which])
+        observed, noise = self.covers.any(axis=0), np.diagonal(model.noises, axis1=1, axis2=2)
         changed = []
         for i, z in enumerate(which):
+            seen = (self.seen[z].numpy()[..., None] & self.covers).any(axis=2) | ~observed
             s = _tensor(discover(x[i].numpy(), self.smoother, model._known(self.zones.p[z]), model.dictionary,
-                                 settings.solver, settings.most, settings.tau))
+                                 noise=noise, seen=seen, free=self._free(z) if model.names else None,
+                                 solver=settings.solver, most=settings.most, tau=settings.tau))
             changed.append(bool((s - self.zones.s[z]).norm() > SETTLED * s.norm()))
             self.previous.s[z] = self.zones.s[z]
             self.zones.s[z] = s
         self.cycles[which] += 1
         return np.array(changed)
+
+    def _free(self, z):
+        """Derivatives (..., n, r) of a zone's known rate in its parameters."""
+        p, steps = self.zones.p[z], H * torch.eye(len(self.model.names), dtype=torch.float64)
+        pairs = [(self.model._known(p + step), self.model._known(p - step)) for step in steps]
+        return lambda x: np.stack([(ahead(x) - behind(x)) / (2 * H) for ahead, behind in pairs], axis=-1)
 
     def training(self):
         learned = Learned(*(getattr(self.zones, name).numpy() for name in NAMES))

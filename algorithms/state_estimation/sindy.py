@@ -1,4 +1,4 @@
-"""Terms that a model of the dynamics lacks, found in series of states: sparse regression on polynomials (SINDy)."""
+"""Terms that a model of the dynamics lacks, found in noisy series of states: sparse regression on polynomials (SINDy)."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,11 @@ from sklearn.linear_model import orthogonal_mp_gram
 
 SOLVERS = ("omp", "lh")
 WEIGHTS = np.logspace(-6, 8, 113)   # of roughness, beside the fit, of which generalised cross-validation takes one
-FLOOR = 1e-3                        # of the derivatives: what is less than that is an error of theirs
+FLOOR = 1e-4                        # of the course of a state: what is less than that is an error of the integrals
+ABSENT = 1e8                        # times a state's variance: that of a state that is missing
+AT_ONCE = 2**22                     # numbers of the matrices (T, T) that are held
+ROUNDS = 3                          # of regression, each with the errors that follow from the terms found before
+H = 1e-5                            # of the range of a state, in which rates are differentiated
 LIMIT = 1e-10                       # of the shortest column of a dictionary, relative to the longest
 
 
@@ -59,7 +63,7 @@ class Dictionary:
 
 class Smoother:
     """
-    Cubic smoothing splines of many series at the same dates, and their derivatives.
+    Cubic smoothing splines of many series at the same dates, their errors, and integrals.
 
     min_g sum_k (x(k) - g(t_k))^2 + w int g''^2 dt: a natural spline (C. H. Reinsch, Numer. Math. 10, 1967), whose
     weight w is for each series that of least generalised cross-validation (P. Craven, G. Wahba, Numer. Math. 31, 1979),
@@ -69,12 +73,17 @@ class Smoother:
     ----------
     days : ndarray (T,)
         Increasing, with whatever intervals; five or more. The roughness matrix is decomposed once, in O(T^3).
+
+    Attributes
+    ----------
+    integral : ndarray (T, T)
+        Takes values at the dates to the integrals of their spline from the first date on.
     """
 
     def __init__(self, days):
         days = np.asarray(days, dtype=np.float64)
         if len(days) < 5:
-            raise ValueError(f"A series of {len(days)} dates says little of its derivative: it takes 5 or more.")
+            raise ValueError(f"A series of {len(days)} dates says little of its changes: it takes 5 or more.")
         self.days, h = days, np.diff(days) / np.mean(np.diff(days))
         T = len(days)
         second, gram, inner = np.zeros((T, T - 2)), np.zeros((T - 2, T - 2)), np.arange(T - 2)
@@ -86,17 +95,22 @@ class Smoother:
         self.roughness, self.basis = eigh(second @ np.linalg.solve(gram, second.T))
         self.roughness = np.maximum(self.roughness, 0)
         self.roughness[:2] = 0
+        self.integral = CubicSpline(days, np.eye(T), axis=0).antiderivative()(days)
 
     def __call__(self, X):
-        """Smoothed states and their derivatives, (..., T, n) both, of states `X` (..., T, n)."""
+        """
+        Smoothed states (..., T, n) of states `X` (..., T, n), the variance of what is smoothed away (..., n), and the
+        matrices that smooth (..., n, T, T).
+        """
         X = np.asarray(X, dtype=np.float64)
         parts = np.einsum("tk,...tn->...kn", self.basis, X)
         kept = 1 / (1 + WEIGHTS[:, None] * self.roughness)
         misfit = np.einsum("wk,...kn->w...n", (1 - kept)**2, parts**2)
-        score = misfit / ((1 - kept).sum(axis=1)**2).reshape(-1, *[1] * (X.ndim - 1))
-        best = kept[np.argmin(score, axis=0)]
-        smooth = np.einsum("tk,...kn->...tn", self.basis, np.moveaxis(best, -1, -2) * parts)
-        return smooth, CubicSpline(self.days, smooth, axis=-2)(self.days, 1)
+        free = (1 - kept).sum(axis=1).reshape(-1, *[1] * (X.ndim - 1))
+        best = np.argmin(misfit / free**2, axis=0)
+        matrix = (self.basis * kept[best][..., None, :]) @ self.basis.T
+        return (np.einsum("...ntk,...kn->...tn", matrix, X), np.take_along_axis(misfit / free, best[None], axis=0)[0],
+                matrix)
 
 
 def prune(A, b, support, tau, error=0.0):
@@ -105,7 +119,7 @@ def prune(A, b, support, tau, error=0.0):
 
     Left out is, one after the other, the entry without which the relative residue ||b - A x|| / ||b|| (6.4.20) is least
     (6.4.21), as long as it stays below 1 + tau times that of the whole support (6.4.22); or ||b - A x|| below `error`,
-    which the thesis does not say: without noise the residue is what derivatives are wrong by, and terms fit that.
+    which the thesis does not say: what errors amount to is nothing that terms should fit.
 
     Without an entry, the others are solved for again (backward regression). The thesis keeps them as they are;
     monomials are so much correlated that then two which stand for each other both remain.
@@ -132,7 +146,7 @@ def prune(A, b, support, tau, error=0.0):
     return x
 
 
-def sparse(A, b, solver="lh", most=10, tau=0.1, error=0.0):
+def sparse(A, b, solver="omp", most=10, tau=0.1, error=0.0):
     """
     Sparse solution of A x = b, (rows, columns) and (rows,): the support that a solver finds, then `prune`.
 
@@ -143,8 +157,8 @@ def sparse(A, b, solver="lh", most=10, tau=0.1, error=0.0):
         "omp": orthogonal matching pursuit with `most` entries. "lh": Lawson's and Hanson's least squares without
         negative numbers, of A and -A beside each other (the positivity trick), whose support follows from the data.
     most : int
-        Far more than are expected, as the greedy choice takes wrong entries first where columns are correlated: of
-        the whole of Lorenz '63, of which nothing is known, 15 of 20 do not hold the five right ones.
+        More than are expected, as the greedy choice takes wrong entries first where columns are correlated: of the
+        whole of Lorenz '63, of which nothing is known, 15 of 20 do not hold the five right ones.
     tau, error : float
         See `prune`.
 
@@ -167,19 +181,26 @@ def sparse(A, b, solver="lh", most=10, tau=0.1, error=0.0):
     return x
 
 
-def discover(X, smoother, known, dictionary, solver="lh", most=10, tau=0.1):
+def discover(X, smoother, known, dictionary, *, noise=0.0, seen=None, free=None, solver="omp", most=10, tau=0.1):
     """
     Coefficients s (n_s, n) of what the known dynamics lack: dx/dt = known(x) + s^T Phi(x)^T, (6.4.14) and (6.4.15).
 
     Parameters
     ----------
     X : ndarray (B, T, n)
-        States of B series that share their dynamics.
+        States of B series that share their dynamics, with errors that are white along the dates.
     smoother : Smoother
         Of their dates.
     known : callable
         The known rate of states (..., n), divided by the mass M of (6.4.13).
     dictionary : Dictionary
+    noise : ndarray, broadcast to (T, n)
+        Variances of the noise of the process, of the interval before each date.
+    seen : ndarray (B, T, n) of bool, optional
+        States that are known; all by default.
+    free : callable, optional
+        Derivatives (..., n, r) of the known rate in parameters that are not known well, at states (..., n). What they
+        could explain no term is found for.
     solver, most, tau
         See `sparse`.
 
@@ -194,13 +215,20 @@ def discover(X, smoother, known, dictionary, solver="lh", most=10, tau=0.1):
 
     Notes
     -----
-    Derivatives are those of smoothing splines, and the dictionary is that of the smoothed states. Each equation has its
-    own support. What is less than a thousandth of the derivatives is taken for their error.
+    The thesis regresses derivatives of the states. Noise makes these useless long before the series itself: here their
+    integrals are regressed (H. Schaeffer, S. G. McCalla, Phys. Rev. E 96, 2017), x(t) - x(t_1) - int known = s^T int
+    Phi, of smoothed states, each equation for itself. An error v of the states then enters twice: as it is, and through
+    the smoothed states S v in the integrals, to first order as - int J S v with J the Jacobian of the rate. Noise of
+    the process adds its sum. The rows are made white by the covariance that follows,
+        sum_j var_j (delta_ij - int J_ij S_j) (delta_ij - int J_ij S_j)^T + sum of the noise,
+    without which a smooth error passes for many terms; the variances are what smoothing takes away, and J is that of
+    the known rate and the terms found before. Where this is right the residue is about one for each row, and terms that
+    bring it below that have nothing to explain. Bias of smoothing and errors of J are left out.
 
     pysindy (2.1.0: 0.9 MB in 11,500 lines; it needs the package `derivative`, and that importlib-metadata) has
-    dictionaries, derivatives and greedy selection, but neither Lawson's and Hanson's solver nor this pruning, and would
-    have to be told of the known part through a residual; what is used of it would be shorter than its configuration.
-    Orthogonal matching pursuit is scikit-learn's, non-negative least squares scipy's.
+    dictionaries, derivatives and greedy selection, but neither Lawson's and Hanson's solver nor this pruning or these
+    errors, and would have to be told of the known part through a residual; what is used of it would be shorter than its
+    configuration. Orthogonal matching pursuit is scikit-learn's, non-negative least squares scipy's.
 
     References
     ----------
@@ -209,11 +237,58 @@ def discover(X, smoother, known, dictionary, solver="lh", most=10, tau=0.1):
     """
     if solver not in SOLVERS:
         raise ValueError(f"There is no solver {solver}: choose one of {', '.join(SOLVERS)}.")
-    smooth, derivative = smoother(X)
-    smooth, derivative = smooth.reshape(-1, smooth.shape[-1]), derivative.reshape(-1, smooth.shape[-1])
-    A, missing = dictionary(smooth), derivative - known(smooth)
-    if len(A) < A.shape[1]:
-        raise ValueError(f"{len(A)} states are too few for a dictionary of {A.shape[1]} terms. Give more series or "
-                         f"dates, or a lower degree.")
-    errors = FLOOR * np.linalg.norm(derivative, axis=0)
-    return np.stack([sparse(A, b, solver, most, tau, error) for b, error in zip(missing.T, errors)], axis=1)
+    B, T, n = X.shape
+    terms = len(dictionary.terms)
+    if B * (T - 1) < terms:
+        raise ValueError(f"{B * T} states are too few for a dictionary of {terms} terms. Give more series or dates, or "
+                         f"a lower degree.")
+    seen = np.ones(X.shape, bool) if seen is None else seen
+    noise = np.broadcast_to(noise, (T, n))
+    s, size = np.zeros((terms, n)), max(1, AT_ONCE // (n * T * T))
+    for _ in range(ROUNDS):
+        parts = [_white(X[b:b + size], seen[b:b + size], smoother, known, dictionary, s, noise, free)
+                 for b in range(0, B, size)]
+        A, b, nuisance = (np.concatenate(each, axis=1) for each in zip(*parts))
+        before, s = s, np.zeros((terms, n))
+        for i in range(n):
+            Q = np.linalg.qr(nuisance[i])[0]
+            rows = np.maximum(seen[..., i].sum(axis=1) - 1, 0).sum() - Q.shape[1]
+            s[:, i] = sparse(A[i] - Q @ (Q.T @ A[i]), b[i] - Q @ (Q.T @ b[i]), solver, most, tau,
+                             np.sqrt(max(rows, 0)))
+        if ((s != 0) == (before != 0)).all():
+            break
+    return s
+
+
+def _white(X, seen, smoother, known, dictionary, s, noise, free):
+    """White rows (n, B (T - 1), ...) of the integrals of terms, of what is missing, and of free parameters' parts."""
+    B, T, n = X.shape
+    steps = np.diff(smoother.integral, axis=0)   # integrals from date to date
+    smooth, variance, S = smoother(X)
+    J = _jacobian(lambda x: known(x) + dictionary(x) @ s, smooth)
+    Phi, changes = steps @ dictionary(smooth), np.diff(X, axis=1) - steps @ known(smooth)
+    nuisance = np.zeros((B, T - 1, n, 0)) if free is None else np.einsum("tk,bkir->btir", steps, free(smooth))
+    spread, found = X.var(axis=1), []
+    for i in range(n):
+        scale = np.where(spread[:, i] > 0, spread[:, i], 1.0)[:, None]
+        lone = scale * (FLOOR**2 + ABSENT * ~seen[..., i])   # variances of errors that are not smoothed
+        C = np.diff(np.diff(lone[:, :, None] * np.eye(T), axis=1), axis=2) + np.diag(noise[1:, i])
+        for j in range(n):
+            M = (np.diff(np.eye(T), axis=0) if i == j else 0) - (steps * J[:, None, :, i, j]) @ S[:, j]
+            C += variance[:, j, None, None] * (M @ np.swapaxes(M, 1, 2))
+        rows = np.linalg.solve(np.linalg.cholesky(C), np.concatenate(
+            [Phi, changes[:, :, i, None], nuisance[:, :, i]], axis=2)).reshape(B * (T - 1), -1)
+        found.append(np.split(rows, [Phi.shape[2], Phi.shape[2] + 1], axis=1))
+    A, b, nuisance = (np.stack(each) for each in zip(*found))
+    return A, b[..., 0], nuisance
+
+
+def _jacobian(rate, x):
+    """(..., n, n) of a rate at states x (..., n), by central differences."""
+    found = np.empty((*x.shape, x.shape[-1]))
+    for j, step in enumerate(H * np.maximum(np.ptp(x.reshape(-1, x.shape[-1]), axis=0), H)):
+        ahead, behind = x.copy(), x.copy()
+        ahead[..., j] += step
+        behind[..., j] -= step
+        found[..., j] = (rate(ahead) - rate(behind)) / (2 * step)
+    return found
