@@ -447,6 +447,7 @@ class _Run:
         both = seen[..., :, None] & seen[..., None, :]
         return torch.linalg.inv(torch.where(both, R, torch.eye(len(R), dtype=R.dtype)))
 
+    @np.errstate(over="ignore", invalid="ignore")   # of estimates that grow beyond measure, which is told of later
     def begin(self, which):
         """New gains (6.4.24), moments, mask, and weights, for zones that begin a step or a cycle."""
         self.zones.gains[which] = self._first_gain(which)

@@ -412,10 +412,13 @@ def test_feed_forward_leads_to_the_known_end():
 
 
 def test_values_before_are_kept_where_estimates_explode():
-    """A learning rate that makes the logistic operator divide by zero, or worse."""
+    """A learning rate that makes the states grow beyond all numbers."""
     rng = np.random.default_rng(8)
     days, x0, y = greening(rng, 0.08, 0.7)
-    model = DeepKalman(growth, np.diff(days, prepend=days[0]), [[1e-4]], [[1e-4]], names=("rate", "capacity"),
+
+    def exponential(rate=0.0):
+        return Differential(lambda x: (0.05 - rate) * x, 1, np.array([[1e-8]]), longest=9.0)
+    model = DeepKalman(exponential, np.diff(days, prepend=days[0]), [[1e-4]], [[1e-4]], names=("rate",),
                        settings=Settings(whiteness=False, steps=(60, 0, 5), shared_rate=300.0))
     training = model.train(y, x0)
     assert training.rejected[0]
