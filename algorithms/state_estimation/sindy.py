@@ -1,4 +1,4 @@
-"""Terms that a model of the dynamics lacks, found in noisy series of states: sparse regression on polynomials (SINDy)."""
+"""Terms that a model of the dynamics lacks, found in noisy states: sparse regression on polynomials (SINDy)."""
 
 from dataclasses import dataclass
 from functools import cached_property
