@@ -115,9 +115,9 @@ def of_image(layer, tags, *names):
     return next(((date, source) for source, date in found if date), (None, None))
 
 
-def of_words(words):
+def of_words(words, label="Dates"):
     """
-    Dates separated by commas, semicolons or spaces, as a list.
+    Dates separated by commas, semicolons or spaces, as a list; `label` is of the parameter that has them.
 
     Raises
     ------
@@ -128,8 +128,8 @@ def of_words(words):
     dates = [parse(part) for part in parts]
     for part, date in zip(parts, dates):
         if date is None:
-            raise UserError("{value} in Dates is no date. Write dates as 2020-05-01, with or without a time "
-                            "(2020-05-01T10:30), separated by commas.", value=part.strip())
+            raise UserError("{value} in {label} is no date. Write dates as 2020-05-01, with or without a time "
+                            "(2020-05-01T10:30), separated by commas.", value=part.strip(), label=label)
     return dates
 
 

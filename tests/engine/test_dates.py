@@ -52,6 +52,8 @@ def test_dates_with_times_are_separated_by_commas():
 def test_a_wrong_date_is_named():
     with pytest.raises(UserError, match="2020-02-30 in Dates is no date"):
         of_words("2020-02-28, 2020-02-30")
+    with pytest.raises(UserError, match="^soon in Further dates is no date"):
+        of_words("soon", "Further dates")
     assert of_words("  ") == []
 
 

@@ -197,7 +197,7 @@ def test_tables_that_do_not_fit_are_refused(out, words, sentence):
     (dict(DYNAMICS="table", OPERATOR="x.csv"), "one band, and fractions need two"),
     (dict(QUANTITY="values", DYNAMICS="table", OPERATOR="nowhere.csv"), "cannot be read"),
     (dict(QUANTITY="values", AT="2019-12-01"), "date 2019-12-01 is before the first image, 2020-01-03"),
-    (dict(QUANTITY="values", AT="soon"), "soon in Dates is no date"),
+    (dict(QUANTITY="values", AT="soon"), "soon in Further dates is no date"),
     (dict(QUANTITY="values", DATES=", ".join(["2020-01-01"] * T)), "same date"),
     (dict(QUANTITY="values", DYNAMICS="seasonal", HARMONICS=7), "15 numbers, and the series only 14 dates")])
 def test_bad_input_is_refused(out, options, sentence):

@@ -120,7 +120,7 @@ def dated(job, tool, sequence, fractions):
     from ...engine.dates import of_words, written
     from ...engine.sentences import UserError
     from ..multitemporal._sequence import orders_by_name
-    further = of_words(job.value(tool.at) or "")
+    further = of_words(job.value(tool.at) or "", tool.at.label)
     for date in further:
         if date < sequence.dates[0]:
             raise UserError("The further date {date} is before the first image, {first}. Choose dates after it (AT).",
@@ -133,12 +133,18 @@ def dated(job, tool, sequence, fractions):
 
 
 def learn(job, tool, model, y):
-    """Give the `model` its components, with noise as given or estimated from sample series `y` (T, n, m)."""
+    """
+    Give the `model` its components, with noise as given or estimated from sample series `y` (T, n, m).
+
+    Noise and steps of linear dynamics are the most likely together. Logistic growth is seldom that of its rate alone,
+    and steps that must make up for a wrong one are so likely that no noise would be left, nor uncertainty: there noise
+    is the most likely with a local linear trend, which follows any smooth course, and steps are so given it.
+    """
     import numpy as np
 
     from ...algorithms.state_estimation import ensemble
     from ...algorithms.state_estimation.kalmanfilter import noise_levels
-    from ...algorithms.state_estimation.model import start, variance
+    from ...algorithms.state_estimation.model import LinearTrend, start, variance
     given = [None if job.value(each) is None else job.value(each) ** 2 for each in (tool.step, tool.course)]
     noise = None if job.value(tool.noise) is None else job.value(tool.noise) ** 2
     days, sample = model.days[model.observed], y[:, ::-(-y.shape[1] // MOST_SERIES)]
@@ -152,14 +158,17 @@ def learn(job, tool, model, y):
         steps = [None if level is None else level / YEAR**power for level, power in zip(given, powers)]
         R, sought = noise, noise is None or None in steps
         check_sample(job, tool, label, part, sought)
-        if sought:
-            if make(*[0.0] * len(powers)).linear:
-                found = noise_levels(part, days, make, powers, steps=steps, noise=noise)
-            else:
-                found = ensemble.noise_levels(part[..., 0], days, make, LEARNERS, np.random.default_rng(0),
-                                              step=steps[0], noise=noise, keep=within(job, tool))
-            model.settled = model.settled and found.converged
-            steps, R = found.steps, found.noise
+        linear = make(*[0.0] * len(powers)).linear
+        if sought and linear:
+            found = noise_levels(part, days, make, powers, steps=steps, noise=noise)
+            steps, R, model.settled = found.steps, found.noise, model.settled and found.converged
+        if not linear and noise is None:
+            found = noise_levels(part, days, LinearTrend, [1, 3])
+            R, model.settled = float(np.mean(found.noise)), model.settled and found.converged
+        if not linear and steps[0] is None:
+            found = ensemble.noise_levels(part[..., 0], days, make, LEARNERS, np.random.default_rng(0), noise=R,
+                                          keep=within(job, tool))
+            steps, model.settled = found.steps, model.settled and found.converged
         forward = make(*steps)
         model.components.append(start(forward, part, days, R))
         sizes = [float(np.sqrt(step * YEAR**power)) for step, power in zip(steps, powers)]
