@@ -354,7 +354,7 @@ def _sequence_complaint(parameter, known, words):
 
 
 def check(parameter, value):
-    """Raise UserError where a value is no number, out of its range, or none of the options."""
+    """Raise UserError where a value is no number, out of its range, none of the options, or neither true nor false."""
     from .sentences import UserError
     if isinstance(parameter, (Integer, Real)):
         if not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -370,6 +370,8 @@ def check(parameter, value):
     elif isinstance(parameter, Choice) and value not in parameter.options:
         raise UserError("{label} is {value}; it must be one of: {options}.", label=parameter.label,
                         value=value, options=", ".join(parameter.options))
+    elif isinstance(parameter, Flag) and not isinstance(value, bool):
+        raise UserError("{label} is {value}; it must be true or false.", label=parameter.label, value=value)
 
 
 def validate(tool, values):

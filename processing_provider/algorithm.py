@@ -13,7 +13,7 @@ from ..engine import declare
 from ..engine.sentences import UserError
 from . import engine_process, engine_python, styles, vectors
 from .features import located_features, spectra_features
-from .parameters import Reader, definition, destination, files_of_folders, no_raster, rasters_in
+from .parameters import Reader, definition, destination, files_of_folders, no_raster, rasters_in, truth
 from .rasters import RasterSource, files_of, is_ours
 from .staging import Staging
 from .words import spoken, tr
@@ -31,7 +31,9 @@ def version():
 
 
 def spelled_out(parameter, given):
-    """A number or a choice that was given as such, or as words on a command line; None where it is left to QGIS."""
+    """A number, a choice or a flag given as such, or as words on a command line; None where it is left to QGIS."""
+    if isinstance(parameter, declare.Flag):
+        return truth(given) if isinstance(given, str) and given.strip() else None
     if isinstance(parameter, (declare.Integer, declare.Real)) and isinstance(given, str):
         try:
             number = float(given)

@@ -16,6 +16,7 @@ from .words import tr
 
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".bsq", ".bil", ".bip", ".dat", ".jp2", ".nc", ".kea")   # in a folder
 PERHAPS = (".h5", ".he5", ".hdf", ".hdf5", ".nc4", ".zip", ".gz", ".tgz", ".tar", ".safe", ".zarr", ".rfl")
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "line": Qgis.ProcessingSourceType.VectorLine,
               "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
@@ -147,6 +148,11 @@ def words_of_dates(value):
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
+def truth(given):
+    """Whether a word on a command line says yes or no, where QGIS takes all but false and 0 for yes; or what it is."""
+    return TRUTHS.get(given.strip().lower(), given) if isinstance(given, str) else given
+
+
 class Reader:
     """Reads what the user gave for a run's parameters."""
 
@@ -177,7 +183,8 @@ class Reader:
         if isinstance(parameter, declare.Choice):
             return read.parameterAsEnumString(parameters, name, context)
         if isinstance(parameter, declare.Flag):
-            return read.parameterAsBool(parameters, name, context)
+            given = truth(parameters.get(name))
+            return given if isinstance(given, bool) else read.parameterAsBool(parameters, name, context)
         if isinstance(parameter, declare.DatesInput) and isinstance(parameters[name], (list, tuple)):
             return words_of_dates(parameters[name])
         return read.parameterAsString(parameters, name, context)

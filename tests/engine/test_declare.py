@@ -100,7 +100,7 @@ def test_a_missing_value_is_named():
     ("TUNING", -0.1, "Tuning is -0.1; it must be at least 0."), ("TUNING", 1.5, "Tuning is 1.5; it must be at most 1."),
     ("TUNING", float("nan"), "Tuning is nan; it must be a number."),
     ("TUNING", float("inf"), "Tuning is inf; it must be a number."),
-    ("KIND", "c", "Kind is c; it must be one of: a, b.")])
+    ("KIND", "c", "Kind is c; it must be one of: a, b."), ("FLAG", "no", "Flag is no; it must be true or false.")])
 def test_a_value_out_of_its_range_is_a_sentence(name, value, sentence):
     with pytest.raises(UserError) as error:
         validate(Mixer(), {**IMAGE, name: value})
