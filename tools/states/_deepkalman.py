@@ -74,8 +74,8 @@ def estimator(model, design, learned, limits):
     `estimate` of a `StatesTool`, by what a `DeepKalman` of each component has learned for each zone.
 
     Gains are those of the images' dates. Pixels have the number of their zone behind their bands, and may have their
-    final state, see `Zoned`. Feed-forward acts after each image but the last, towards the final state, or where it is
-    not known towards what the filter finds; where it has not found it, the pixel is counted as UNSETTLED.
+    final state, see `Zoned`. Feed-forward acts before each image, towards the final state, or where it is not known
+    towards what the filter itself ends at; where that is not found, the pixel is counted as UNSETTLED.
     """
     import numpy as np
 
@@ -131,7 +131,8 @@ def estimator(model, design, learned, limits):
             settled &= good
             means.append((found.mean[:, 0] @ each.C.T).swapaxes(0, 1))
             variances.append(np.einsum("ij,qtjk,ik->tqi", each.C, P[:, 0], each.C, optimize=True))
-        return *model.back(np.concatenate(means, axis=-1), np.concatenate(variances, axis=-1)), (~settled[None, None]).astype(np.float32)
+        values, sd = model.back(np.concatenate(means, axis=-1), np.concatenate(variances, axis=-1))
+        return values, sd, np.float32(~settled[None, None])
 
     size = max(each.forward.n for each in model.components)
     most = max(1, VALUES // (model.T * size * (size + 6)))

@@ -11,6 +11,7 @@ from ._zones import ZONES, FinalState, Zoned, final_state
 LEAST_STEP = 0.1    # of the noise, that states step from image to image
 CURVES = 6          # in a plot of the report
 HIDDEN = "trend", "seasonal"   # dynamics with states that images do not show one by one
+WITHOUT_COURSE = "walk", "logistic", "table"   # those whose random steps would stand for terms that they lack
 
 
 class DeepKalmanFilter(NonlinearStatesTool):
@@ -27,9 +28,10 @@ class DeepKalmanFilter(NonlinearStatesTool):
 
     Learning has up to three steps: parameters, with the gains nearly at rest; terms, with new gains in each cycle; and
     the gains. A step ends after ITERATIONS, or when the innovations, what the images differ from their predictions, no
-    longer become more like white noise. Where more than gains of logistic growth is learned, noise that is not given is
-    estimated with a local linear trend, which follows growth of any rate, and steps from image to image are at least a
-    tenth of it.
+    longer become more like white noise. Where terms are sought, or more than gains of logistic growth is
+    learned, noise that is not given is estimated with a local linear trend (of seasons, with them), which follows
+    changes of any course: otherwise random steps would stand for what is missing. Steps from image to image are at
+    least a tenth of it. Steps that are given and too large hide terms, too.
 
     Gains and terms that are learned from few dates follow their noise: compare the learned gains with the Kalman gains
     in the report. For linear dynamics with the right noise, the Kalman filter is as good and far faster.
@@ -72,7 +74,8 @@ class DeepKalmanFilter(NonlinearStatesTool):
     terminal = Real("LAMBDAK", "Weight of the final state (lambda K)", default=1.0, minimum=0.0, maximum=1e9,
                     advanced=True, help="How strongly what is learned leads to FINALSTATE, 0 to 1000000000: at 1, as "
                     "an image's misfit counts at its date; where it errs less than an image, the square of how many "
-                    "times less. Not used without FINALSTATE. Default 1.")
+                    "times less. Far more than 100 leaves little weight to the dates before. Not used without "
+                    "FINALSTATE. Default 1.")
     feed = Flag("FEEDFORWARD", "Feed-forward", default=False, advanced=True, help="Learn, from FINALSTATE, by which "
                 "share of the whole change from a pixel's mean to its final state each state is moved before each "
                 "image. In the results, the change is that to FINALSTATE where it is known, and elsewhere to the state "
@@ -82,7 +85,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                        "table by a matrix between all. Images alone do not tell it from the scale of the states: it "
                        "takes FINALSTATE, or logistic growth with a capacity that is known and not learned. Not for "
                        "trends and seasons. States are then in the scale of FINALSTATE or CAPACITY. Give FINALSTATE a "
-                       "large weight (LAMBDAK, say 100), as small corrections alone would make states small. Default "
+                       "weight of 10 to 100 (LAMBDAK), as small corrections alone would make states small. Default "
                        "no.")
     weights = Choice("WEIGHTS", "Weights of the corrections (P)", default="predicted", advanced=True, options={
         "predicted": "Covariance predicted", "initial": "Covariance at first", "noise": "Covariance of the steps"},
@@ -90,15 +93,15 @@ class DeepKalmanFilter(NonlinearStatesTool):
              "a Kalman filter predicts for each date; that of the first state, with which states follow the images "
              "closely; or that of random steps alone, with which they follow the dynamics, from the pixel's mean on. "
              "Default covariance predicted.")
-    solver = Choice("SOLVER", "Solver for terms", default="lh", advanced=True, options={
-        "lh": "Lawson-Hanson", "omp": "Orthogonal matching pursuit"}, help="What finds the terms among which then as "
-        "many as TAU allows are left out: least squares without negative numbers, of terms with either sign, or terms "
-        "taken one by one up to MOST. Default Lawson-Hanson.")
+    solver = Choice("SOLVER", "Solver for terms", default="omp", advanced=True, options={
+        "omp": "Orthogonal matching pursuit", "lh": "Lawson-Hanson"}, help="What finds the terms among which then as "
+        "many as TAU allows are left out: terms taken one by one up to MOST, or least squares without negative "
+        "numbers, of terms with either sign. Default orthogonal matching pursuit.")
     most = Integer("MOST", "Terms at most", default=10, minimum=1, maximum=1000, advanced=True, help="Of orthogonal "
                    "matching pursuit: terms of an equation before some are left out, 1 to 1000. Take more than are "
                    "expected, as the first ones taken may be wrong. Default 10.")
     tau = Real("TAU", "Tolerance of fewer terms (tau)", default=0.1, minimum=0.0, maximum=100.0, advanced=True,
-               help="A term is left out as long as the misfit of the derivatives grows by less than this share, 0 to "
+               help="A term is left out as long as the misfit of the changes grows by less than this share, 0 to "
                     "100. The larger, the fewer terms. Default 0.1.")
     white = Flag("WHITENESS", "Stop by whiteness", default=True, help="End a step of learning when the innovations no "
                  "longer become whiter; a zone needs a pixel with five images or more. No: always take all "
@@ -199,29 +202,45 @@ class DeepKalmanFilter(NonlinearStatesTool):
         import numpy as np
 
         from ...algorithms.state_estimation.kalmanfilter import noise_levels
-        from ...algorithms.state_estimation.model import LinearTrend, Logistic, start
-        given = [None if job.value(each) is None else job.value(each) ** 2 for each in (self.step, self.noise)]
-        more = job.value(self.dynamics) == "logistic" and (
-            self._names(job) or job.value(self.degree) or job.value(self.observation))
-        if not more or None not in given:
+        from ...algorithms.state_estimation.model import LinearTrend, start
+        step, noise = (None if job.value(each) is None else job.value(each) ** 2 for each in (self.step, self.noise))
+        kind, seeks = job.value(self.dynamics), job.value(self.degree)
+        more = seeks and kind in WITHOUT_COURSE or kind == "logistic" and (
+            self._names(job) or job.value(self.observation))
+        if not more or None not in (step, noise):
             _model.learn(job, self, model, y)
             return
         days, sample = model.days[model.observed], y[:, ::-(-y.shape[1] // MOST_SERIES)]
-        rate, capacity = job.value(self.rate) / YEAR, job.value(self.capacity)
         above = "capacity" not in self._names(job) and not job.value(self.observation)
-        model.components, model.levels = [], []
-        for number, band in enumerate(model.bands):
+        labels = [f"basis {number}" for number in range(1, y.shape[2] + 1)] if model.fractions else model.bands
+        levels, least = [], LEAST_STEP**2 / float(np.diff(days).mean())
+        for number, label in enumerate(labels):
             part = sample[..., number, None]
-            _model.check_sample(job, self, band, part, above=above)
-            step, noise = given[0] if given[0] is None else given[0] / YEAR, given[1]
-            found = noise_levels(part, days, LinearTrend, [1, 3], steps=[step, None], noise=noise)
+            _model.check_sample(job, self, label, part, above=above)
+            found = noise_levels(part, days, LinearTrend, [1, 3], noise=noise,
+                                 steps=[None if step is None else step / YEAR, None])
             model.settled = model.settled and found.converged
-            noise = float(np.mean(found.noise))
-            if step is None:
-                step = max(found.steps[0], LEAST_STEP**2 * noise / float(np.diff(days).mean()))
-            model.components.append(start(Logistic(rate, capacity, step), part, days, noise))
-            model.levels.append((band, float(np.sqrt(step * YEAR)), None, float(np.sqrt(noise))))
-            job.progress(number + 1, len(model.bands))
+            R = float(np.mean(found.noise))
+            levels.append((max(found.steps[0], least * R) if step is None else step / YEAR, R))
+            job.progress(number + 1, len(labels))
+        if kind == "table":
+            labels, levels = ["all bands"], [tuple(np.array(levels).T)]
+        model.components = [start(self._forward(job, model, each), part, days, R)
+                            for part, (each, R) in zip([sample] if kind == "table" else np.split(
+                                sample, len(labels), axis=2), levels)]
+        model.levels = [(label, float(np.sqrt(np.mean(each) * YEAR)), None, float(np.sqrt(np.mean(R))))
+                        for label, (each, R) in zip(labels, levels)]
+
+    def _forward(self, job, model, step):
+        """The operator of dynamics without a course of their own, with steps of this variance a day, or these."""
+        import numpy as np
+
+        from ...algorithms.state_estimation.model import LinearOperator, Logistic, RandomWalk
+        kind = job.value(self.dynamics)
+        if kind == "logistic":
+            return Logistic(job.value(self.rate) / YEAR, job.value(self.capacity), step)
+        return RandomWalk(step) if kind == "walk" else LinearOperator.of_rate(
+            _model.operator(job, self, model), np.diag(step), job.value(self.interval))
 
     def prepare(self, job, sequence, model):
         import numpy as np
