@@ -255,7 +255,7 @@ def bsgm(step, outer, x, theta, draw, *, rate, iterations, inner_steps, adjoint_
     Returns
     -------
     Tuned
-        Costs are the means over each batch.
+        Costs are the means over each batch, of the theta before its step.
 
     References
     ----------
@@ -299,9 +299,14 @@ def descend(function, theta, low, high, *, rate=1.0, iterations=100, callback=No
     -------
     Tuned
         `converged` where a step moves no number by more than 1e-4.
+
+    Raises
+    ------
+    ValueError
+        A cost or gradient that is not finite where it starts, or a gradient where it has come to.
     """
     theta = torch.minimum(torch.maximum(theta, low), high)
-    value, gradient = function(theta)
+    value, gradient = _finite(theta, *function(theta))
     thetas, costs, converged = [theta], [value], False
     for iteration in range(1, iterations + 1):
         while not converged:
@@ -309,7 +314,7 @@ def descend(function, theta, low, high, *, rate=1.0, iterations=100, callback=No
             converged = bool((moved - theta).abs().max() <= SETTLED)
             found, slope = function(moved)
             if found <= value - SUFFICIENT * float(gradient @ (theta - moved)):
-                theta, value, gradient, rate = moved, found, slope, 2 * rate
+                theta, (value, gradient), rate = moved, _finite(moved, found, slope), 2 * rate
                 thetas.append(theta)
                 costs.append(value)
                 break
@@ -401,6 +406,14 @@ def _cross(inner, x, theta, y):
 def _mean_gradient(outer, x, p, z):
     """p^T times the gradient of the outer loss, its mean over the samples."""
     return torch.einsum("qnm,qn->m", p, vmap(grad(outer), (0, 0))(x, z)) / len(x)
+
+
+def _finite(theta, value, gradient):
+    """Cost and gradient at `theta`, where they are numbers to go on with."""
+    if not (np.isfinite(value) and torch.isfinite(gradient).all()):
+        raise ValueError(f"The cost at {theta.tolist()} is {value:g} and its gradient {gradient.tolist()}: there is no "
+                         f"way down. Start elsewhere, or take narrower bounds.")
+    return value, gradient
 
 
 def _check_finite(theta, iteration):

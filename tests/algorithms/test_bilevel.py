@@ -153,6 +153,17 @@ def test_descent_of_the_surrogate_finds_the_best_and_never_rises(ridge):
     assert bounded.theta[0] == pytest.approx(ridge.best() + 0.5)
 
 
+def test_descent_from_where_there_is_no_way_down_is_a_sentence():
+    low, high, at = tensors(-1.0, 1.0, 0.5)
+    for cost, slope in ((np.nan, 1.0), (1.0, np.nan), (np.inf, 1.0)):
+        with pytest.raises(ValueError, match=r"The cost at \[0.5\] is .* no way down"):
+            descend(lambda theta: (cost, torch.tensor([slope])), at, low, high)
+    with pytest.raises(ValueError, match=r"The cost at \[-0.5\] is -0.5 and its gradient \[nan\]"):
+        descend(lambda theta: (float(theta[0]), torch.tensor([1.0 if theta[0] > 0 else np.nan])), at, low, high)
+    wall = descend(lambda theta: (float(theta[0]) if theta[0] > 0.2 else np.nan, torch.tensor([1.0])), at, low, high)
+    assert 0.2 < wall.theta[0] < 0.2002 and wall.converged, "steps beyond are shortened"
+
+
 def realisations(seed):
     rng = np.random.default_rng(seed)
     return lambda: (torch.tensor(rng.choice(L, 8, replace=False)), torch.tensor(rng.choice(Q, 10, replace=False)))

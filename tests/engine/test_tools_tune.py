@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import rasterio
 from toolruns import raster, run_tool, spectra
 
 from subpixel.algorithms.abundances.sparse import unit
 from subpixel.algorithms.abundances.sunsal import sunsal
 from subpixel.engine.sentences import UserError
+from subpixel.tools.states.tunehyperparameters import still
 
 ROWS, COLS, BANDS, P = 16, 20, 15, 6
 STEP, NOISE = 0.4, 0.1   # in a year, and of an image
@@ -105,6 +107,56 @@ def test_other_methods_find_that_ratio(series, method, tmp_path):
                                                    ITERATIONS=40 if method == "bsgm" else 100)
     assert ratio(found[0]) == pytest.approx(ratio(best[0]), abs=0.15)
     assert found[1]["RMSE"] < 1.01 * best[1]["RMSE"]
+
+
+def test_steps_depend_on_no_unit(series, tmp_path):
+    """Those of images in thousandths are a thousand times those found."""
+    given = []
+    for image in series["IMAGES"]:
+        with rasterio.open(image["path"]) as file:
+            cube = file.read()
+        path = tmp_path / image["path"].split("/")[-1]
+        given.append({"path": str(raster(path, np.where(cube == -9999, -9999, 1000 * cube))), "crs": None})
+    plain, large = (tune(tmp_path, dict(series, IMAGES=images))[0] for images in (series["IMAGES"], given))
+    for one, other in zip(plain, large):
+        assert other["value"] == pytest.approx(1000 * one["value"], rel=0.005)
+
+
+@pytest.mark.parametrize("most", [40, 100])
+def test_few_references_are_all_looked_at_and_of_many_some(scene, most, tmp_path, monkeypatch):
+    """Of 320 pixels 30 have a reference; a sample of all pixels would hold four or nine of them."""
+    import subpixel.tools.states.tunehyperparameters as tuning
+    given, M, cube, truth = scene
+    rng = np.random.default_rng(3)
+    known = np.zeros(ROWS * COLS, bool)
+    known[rng.choice(np.arange(5, ROWS * COLS), 30, replace=False)] = True
+    few = raster(tmp_path / "few.tif", np.where(known.reshape(ROWS, COLS), truth, -9999),
+                 [f"s{number + 1}" for number in range(P)])
+    options = dict(given, REFERENCE=few, POINTS=5)
+    monkeypatch.setattr(tuning, "PIXELS", most)
+    found = tune(tmp_path, options)[1]
+    Y, Z = cube.reshape(BANDS, -1)[:, known], truth.reshape(P, -1)[:, known]
+    assert found["RMSE"] == pytest.approx(np.sqrt(np.square(sunsal(Y, M, found["VALUE"] * unit(M)).A - Z).mean()),
+                                          rel=1e-4)
+    monkeypatch.setattr(tuning, "PIXELS", 10)
+    first, same, other = (tune(tmp_path, {**options, "SEED": seed})[1] for seed in (0, 0, 1))
+    assert first == same and first["RMSE"] != other["RMSE"] and found["RMSE"] not in (first["RMSE"], other["RMSE"])
+
+
+def test_too_few_iterations_are_warned_of(series, tmp_path):
+    words = tune(tmp_path, series, METHOD="fefb", LOW=0.5, HIGH=50, ITERATIONS=8)[2]
+    assert any("more iterations are needed" in each for each in words)
+    way = 2 - 0.5**np.arange(20.0)
+    assert still(way) and not still(way[:6]) and not still(way[:3])
+    assert still(np.r_[way, way[-1] + np.random.default_rng(0).normal(0, 0.01, 60)])
+    assert not still(np.linspace(0, 1, 200))
+
+
+def test_series_that_do_not_vary_are_refused(series, tmp_path):
+    given = [{"path": str(raster(tmp_path / image["path"].split("/")[-1], np.full((2, 9, 12), 0.3))), "crs": None}
+             for image in series["IMAGES"]]
+    with pytest.raises(UserError, match="No pixel varies"):
+        tune(tmp_path, dict(series, IMAGES=given, QUANTITY="fractions"))
 
 
 def test_a_best_value_at_the_end_of_the_range_is_said(scene, tmp_path):

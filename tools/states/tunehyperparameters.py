@@ -14,6 +14,8 @@ YEAR = 365.25
 STEPS = 400        # of an inner problem
 KEPT = 200         # of them, through which gradients go back
 DRAWN = 200        # steps of the inner problem and of its adjoint for a stochastic gradient
+STILL = 1e-3       # by which the logarithm of a parameter may still move in an iteration where it has settled
+CLEAR = 1e-2       # of the variance of the series, that of the noise by which steps are measured
 RANGES = {"sunsal": (1e-5, 1.0), "sunsaltv": (1e-5, 1.0), "kalmanfilter": (1e-2, 1e3)}
 METHODS = {"search": ("sunsal", "sunsaltv", "kalmanfilter"), "descent": ("sunsal", "kalmanfilter"),
            "bsgm": ("sunsal", "kalmanfilter"), "fefb": ("kalmanfilter",), "fifb": ("kalmanfilter",)}
@@ -81,8 +83,10 @@ class TuneHyperparameters(Tool):
     rate = Real("RATE", "Rate", default=0.3, minimum=1e-6, maximum=1000.0, advanced=True, help="Of FEFB, FIFB and "
                 "BSGM: step of the parameter's logarithm for a slope of 1 of the squared error relative to its first "
                 "value, 0.000001 to 1000. Default 0.3.")
-    iterations = _shared.iterations(200)
-    seed = _shared.SEED
+    iterations = replace(_shared.iterations(200), help="Of all methods but the search: the run ends after so many, 1 "
+                         "to 100000, with a warning if it has not settled. Default 200.")
+    seed = replace(_shared.SEED, help="Starts the random numbers, of BSGM and of which pixels are looked at where more "
+                   "than 2000 have a reference: the same seed gives the same result. 0 or any positive whole number.")
     parameters_found = TableOutput("PARAMETERS", "Parameters", optional=False, help="Table with a row for each "
                                    "parameter found: tool, parameter, value, rmse (of the tool with it), method.")
     value = NumberOutput("VALUE", "Value", help="The parameter found; of the Kalman filter STEPNOISE.")
@@ -181,8 +185,8 @@ class TuneHyperparameters(Tool):
                 inner, lambda x, z: outer(x, z) / unit, start, theta, y, z, step=1.0, rate=job.value(self.rate),
                 iterations=most, prox=clamp, callback=callback)
         ends = min(abs(float(found.theta[0] - bound)) for bound in limits)
-        return replace(found, costs=found.costs * unit, cost=found.cost * unit,
-                       converged=found.converged and ends > 1e-3)
+        settled = found.converged and (method == "descent" or still(found.thetas[:, 0]))
+        return replace(found, costs=found.costs * unit, cost=found.cost * unit, converged=settled and ends > 1e-3)
 
     def _unmixing(self, job, kind):
         """The problem of sparse unmixing, on pixels that have a reference."""
@@ -204,21 +208,24 @@ class TuneHyperparameters(Tool):
                             "(Rearrange bands).", bands=len(reference.band_names), count=spectra.P)
         order = [reference.band_names.index(name) for name in spectra.names] \
             if sorted(reference.band_names) == sorted(spectra.names) else list(range(spectra.P))
-        N, tv = scene.width * scene.height, kind == "sunsaltv"
+        N, tv, rng = scene.width * scene.height, kind == "sunsaltv", np.random.default_rng(job.value(self.seed))
         if tv:
             from ...algorithms.abundances.sunsaltv import NUMBERS
             from ...engine.memory import need
             need(N * (8 * scene.L + 8 * (NUMBERS + 2) * spectra.P), "Clip the rasters.")
-        every, parts = 1 if tv else max(1, N // PIXELS), []
+        parts = []
         windows = scene.windows(bands=scene.count + reference.count)
         for done, window in enumerate(windows, 1):
             (Y, known), (Z, true) = scene.read(window), reference.read(window)
             rows, cols = np.divmod(np.arange(window.width * window.height), window.width)
             where = (rows + window.row_off) * scene.width + cols + window.col_off
-            chosen = (known & (true | tv)) & (where % every == every // 2 if every > 1 else True)
-            parts.append((Y[:, chosen].astype(np.float32), np.where(true, Z[order], np.nan)[:, chosen], where[chosen]))
+            chosen = known & (true | tv)
+            parts.append((Y[:, chosen].astype(np.float32), np.where(true, Z[order], np.nan)[:, chosen], where[chosen],
+                          rng.random(int(chosen.sum()))))
+            if not tv:
+                parts = [fewer(parts)]
             job.progress(done, len(windows))
-        Y, Z, where = (np.concatenate(each, axis=-1) for each in zip(*parts))
+        Y, Z, where, _ = (np.concatenate(each, axis=-1) for each in zip(*parts))
         if not np.isfinite(Z).all(axis=0).any():
             raise UserError("No pixel has a value in both the image and the reference. Choose a reference that lies on "
                             "the image.")
@@ -230,6 +237,7 @@ class TuneHyperparameters(Tool):
         """The problem of the Kalman filter, on sample series with held-out dates."""
         import numpy as np
 
+        from ...algorithms.state_estimation.model import varies
         from ...algorithms.state_estimation.simplex import to_basis
         from ...engine.sentences import UserError
         if not job.values.get(self.images.name):
@@ -254,10 +262,26 @@ class TuneHyperparameters(Tool):
         held = np.arange(len(y))[:, None] % folds == np.arange(folds)
         enough = np.isfinite(y)[:, None] & ~held[:, :, None]
         y = y[:, (enough.sum(axis=0) >= 2).all(axis=0)]
-        if not y.size or not np.nanvar(y, axis=0).any():
+        if not y.size or not varies(y[..., None]):
             raise UserError("No pixel varies over time and has two values or more beside the held-out dates. Choose "
                             "other images, or more FOLDS.")
         return Steps(y, years, held)
+
+
+def still(thetas):
+    """Whether iterates (k,) no longer go on, by the means of their last quarter and of the one before."""
+    count = len(thetas) // 4
+    return count > 0 and bool(abs(thetas[-count:].mean() - thetas[-2 * count:-count].mean()) <= count * STILL)
+
+
+def fewer(parts):
+    """Arrays (..., n) of the pixels in all `parts`; of more than PIXELS those of the smallest last numbers."""
+    import numpy as np
+    together = [np.concatenate(each, axis=-1) for each in zip(*parts)]
+    if together[-1].size <= PIXELS:
+        return together
+    chosen = np.sort(np.argpartition(together[-1], PIXELS)[:PIXELS])
+    return [each[..., chosen] for each in together]
 
 
 @dataclass
@@ -351,17 +375,21 @@ class Steps:
     label = "STEPNOISE / NOISE"
 
     def predicted(self, theta):
-        """Means, and variances in units of the noise's, (T, K, Q), with each group of dates held out in turn."""
+        """
+        Means, and variances in units of the noise's, (T, K, Q), with each group of dates held out in turn.
+
+        Means depend on no unit, but where a series begins is vague beside its own variance: noise is taken as small.
+        """
         import numpy as np
 
         from ...algorithms.state_estimation.kalmanfilter import estimate
-        from ...algorithms.state_estimation.model import RandomWalk, start
-        means, variances = [], []
+        from ...algorithms.state_estimation.model import RandomWalk, start, variance
+        means, variances, R = [], [], CLEAR * float(variance(self.y[..., None])[0])
         for held in self.held.T:
             y = np.where(held[:, None], np.nan, self.y)
-            found = estimate(y, self.years, start(RandomWalk(np.exp(2 * theta)), y, self.years, 1.0))
+            found = estimate(y, self.years, start(RandomWalk(R * np.exp(2 * theta)), y, self.years, R))
             means.append(found.mean)
-            variances.append(found.variance)
+            variances.append(found.variance / R)
         return np.stack(means, axis=1), np.stack(variances, axis=1)
 
     def errors(self, theta):
