@@ -206,7 +206,7 @@ def test_bad_input_is_refused(tmp_path):
 def test_a_saved_filter_gives_the_same_and_takes_other_images_of_its_dates(tmp_path):
     given, where = written(tmp_path, truth(), 0.02), zones(tmp_path)
     found, _, _, out = run(tmp_path, given, more=("UNCERTAINTY", "MODEL"), ZONES=where, DEGREE=1, AT="2021-05-10",
-                           **dict(GROWTH, LEARN="rate", ITERATIONS=30))
+                           WEIGHTS="noise", **dict(GROWTH, LEARN="rate", ITERATIONS=30))
 
     def applied(images, **options):
         folder = tmp_path / f"applied{len(list(tmp_path.glob('applied*')))}"

@@ -60,24 +60,29 @@ def test_gains_are_those_of_the_weights(tmp_path, weights):
     np.testing.assert_allclose(gains, P / (P + R), atol=5e-3)
 
 
-@pytest.mark.parametrize("dynamics", [dict(DYNAMICS="walk"), dict(DYNAMICS="trend", COURSENOISE=0.2)], ids=str)
-def test_the_last_gain_leads_to_the_final_states(tmp_path, dynamics):
+@pytest.mark.parametrize("dynamics, weight", [
+    (dict(DYNAMICS="walk"), 2.0), (dict(DYNAMICS="walk"), 1e6), (dict(DYNAMICS="trend", COURSENOISE=0.2), 1e6)],
+    ids=str)
+def test_the_last_gain_leads_to_the_final_states(tmp_path, dynamics, weight):
     """
-    With all weight on them, it is the regression of what they differ from predictions on innovations. A minute before
-    the last image, the state is the prediction.
+    With all weight on them, it is the regression of what they differ from predictions on innovations; with less, a
+    mean of this, of 1 and of 0, by the inverse variances of images, final states and predictions. A minute before the
+    last image, the state is the prediction.
     """
     given, x = walk(tmp_path), walks()
-    options = dict(WALK, **dynamics, LAMBDAD=0.0, LEARNINGRATE=0.03, AT=f"{DATES[-1]}T11:59")
+    options = dict(WALK, **dynamics, LAMBDAD=0.0, LEARNINGRATE=0.03, AT=f"{DATES[-1]}T11:59", WEIGHTS="initial")
     dates = ", ".join(f"{date}T12:00" for date in DATES)
-    found, _, said, out = run(tmp_path, given, **options, FINALSTATE=final(tmp_path, x[-1]), LAMBDAK=1e6, DATES=dates,
-                              more=("MODEL",))
+    found, _, said, out = run(tmp_path, given, **options, FINALSTATE=final(tmp_path, x[-1]), LAMBDAK=weight,
+                              DATES=dates, more=("MODEL", "REPORT"))
     *_, predicted, last = found["STATES"][:, 0]
     off, innovation = (x[-1] - predicted)[HALF], (series(given)[-1] - predicted)[HALF]
     there = np.isfinite(off)
     assert there.sum() == HALF.sum() - 1, "one pixel is never seen"
     with np.load(out / "model") as file:
-        np.testing.assert_allclose(file["0.gains"][0, -1, 0, 0],
-                                   off[there] @ innovation[there] / np.sum(innovation[there]**2), atol=3e-3)
+        slope = off[there] @ innovation[there] / np.sum(innovation[there]**2)
+        R, P = file["0.R"][0, 0], file["0.P0"][0, 0]
+        np.testing.assert_allclose(file["0.gains"][0, -1, 0, 0], (1 + weight * slope) / (1 + R / P + weight), atol=3e-3)
+    assert "from the final state given" in (out / "report").read_text(encoding="utf-8")
     error = np.sqrt(np.nanmean((last - x[-1])[HALF]**2))
     assert any(f"differ by {error:.3g} from the final state" in words for words in said)
 
@@ -157,9 +162,10 @@ def test_feed_forward_that_does_not_settle_is_named(tmp_path, monkeypatch):
 def test_how_a_band_shows_the_states_follows_from_final_states(tmp_path):
     x = walks()
     given = images(tmp_path, 0.8 * x + np.random.default_rng(7).normal(0, 0.05, x.shape))
-    found, result, *_ = run(tmp_path, given, **dict(WALK, NOISE=0.05), OBSERVATION=True, ITERATIONS=60, LAMBDAK=100.0,
-                            FINALSTATE=final(tmp_path, x[-1]))
+    found, result, _, out = run(tmp_path, given, **dict(WALK, NOISE=0.05), OBSERVATION=True, ITERATIONS=60,
+                                LAMBDAK=100.0, FINALSTATE=final(tmp_path, x[-1]), more=("PARAMETERS", "REPORT"))
     np.testing.assert_allclose(value(result, 1, "observation"), 0.8, atol=0.03)
+    assert "scale of the final state" in (out / "report").read_text(encoding="utf-8")
     assert [row["first"] for row in result["tables"]["PARAMETERS"] if row["parameter"] == "observation"] == [1.0]
     states = found["STATES"][2:, 0]
     assert np.abs(states - x[2:]).mean() < 0.06, "in the scale of the final state"

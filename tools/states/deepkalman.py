@@ -257,7 +257,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                                                    float(job.value(self.weights) == "noise"))
         model.components = [start(_deepkalman.in_units(each.forward, unit, limits), part, days / unit, np.diag(each.R))
                             for each, part in zip(model.components, parts)]
-        self._trainings, self._kalman = [], []
+        self._trainings, self._kalman, self._ends = [], [], []
         goals = [None] * len(parts) if known is None else [
             completed(part, days / unit, each, shown[0])
             for part, each, shown in zip(parts, model.components, model.split(known[None]))]
@@ -348,6 +348,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
         import numpy as np
         shown = off @ model.components[number].C.T
         for zone, error in zip(self._zoned.classes, np.sqrt(np.mean(np.square(shown), axis=(1, 2)))):
+            self._ends.append([f"zone {zone}, {model.levels[number][0]}", float(error)])
             job.say("{band}, zone {zone}: at the last image the states differ by {error} from the final state (root "
                     "mean square of the pixels learned from).", band=model.levels[number][0], zone=zone,
                     error=f"{error:.3g}")
@@ -403,6 +404,15 @@ class DeepKalmanFilter(NonlinearStatesTool):
         def course(values):
             return [*map(float, values), *[None] * (len(longest) - len(values))]
 
+        if self._ends:
+            report.heading("Final state")
+            report.paragraph("How much the states of the pixels learned from differ at the last image from the final "
+                             "state given, as root mean square.")
+            report.table(["Zone and component", "difference"], self._ends)
+        if job.value(self.observation):
+            report.paragraph("The states, their uncertainty and the maps have the scale of the final state or the "
+                             "capacity; the points of the images have their own. Of a state, images show the share "
+                             "that the table of parameters calls observation.")
         report.heading("Learning")
         report.paragraph("Loss along the iterations, relative to the first: parameters, terms and gains, one after the "
                          "other, between which it leaps, as corrections weigh otherwise. Each cycle of seeking terms "
