@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from subpixel.algorithms.state_estimation.tracker import Dictionary, likelihood, patches, systematic, track
+from subpixel.algorithms.state_estimation.tracker import (Dictionary, _distinct, _estimate, _residuals, _Scale,
+                                                          likelihood, patches, systematic, track)
 
 ROWS, COLS = 48, 60
 EVERYTHING = np.ones(9, dtype=bool)
@@ -86,6 +87,81 @@ def test_coefficients_are_nonnegative_least_squares_of_what_is_seen():
             answer, distance = nnls(made.W[rows], np.concatenate([y[number], 1 - y[number]]).ravel()[rows])
             assert np.allclose(h[:, number], answer, atol=1e-4)
             assert r[number] == pytest.approx(distance ** 2 / rows.sum(), rel=1e-4)
+
+
+def test_what_is_not_seen_is_learned_as_the_dictionary_makes_it():
+    rng, made = np.random.default_rng(6), Dictionary(3)
+    (first, second), seen = rng.random((2, 2, 9)), np.arange(9) < 6
+    made.learn(np.where(seen, first, 0), seen)
+    values = np.where(seen, first, 0.5)
+    np.testing.assert_array_equal(made.W[:, 0], np.concatenate([values, 1 - values]).ravel())
+    second = np.where(seen, 0.4 * second, 0)
+    h = made.coefficients(second[None], seen[None])[0]
+    made.learn(second, seen)
+    there = np.concatenate([second, 1 - second]).ravel()
+    np.testing.assert_allclose(made.W[:, 1], np.where(np.tile(seen, 4), there, made.W[:, 0] * h[0, 0]))
+
+
+def test_residuals_are_the_dictionarys_where_half_of_a_box_is_seen():
+    frames, boxes = movie(T=1)
+    frame = np.clip(frames[0], 0, 1)
+    frame[:, :, 44:] = np.nan
+    around = boxes[0] + np.array([[0, 0, 0, 0], [3, -2, 1, 2], [28, 0, 0, 0], [32, 0, 0, 0], [70, 0, 0, 0]])
+    made = Dictionary(2)
+    y, seen = patches(frame, around, 6)
+    made.learn(y[0], seen[0])
+    found = _residuals(made, frame, around, 6)
+    np.testing.assert_allclose(found[:3], made.coefficients(y, seen)[1][:3])
+    assert np.isnan(found[3:]).all() and 0.5 < seen[2].mean() < 1 and 0 < seen[3].mean() < 0.5
+
+
+def test_confidence_is_by_how_much_a_box_is_better_explained_than_any_place():
+    assert _distinct(0.01, 0.04, []) == pytest.approx(0.75) and _distinct(0.05, 0.04, []) == 0
+    assert _distinct(0.01, 0.04, [0.01, 0.0025]) == pytest.approx(np.log(4) / np.log(8))
+    assert _distinct(0.001, 0.04, [0.01]) == 1 and _distinct(0.05, 0.04, [0.01]) == 0
+    assert _distinct(0.01, 1.0, [0.0]) == pytest.approx(0.5)   # counts as 1e-4 of elsewhere
+    assert _distinct(0.01, 0.04, [0.05]) == 0
+
+
+def test_confidence_falls_with_the_distance_of_particles_and_a_lost_box_is_the_forward_models():
+    frames, boxes = movie(T=1)
+    frame, made = np.clip(frames[0], 0, 1), Dictionary(2)
+    made.learn(*(part[0] for part in patches(frame, boxes[:1], 8)))
+
+    def estimated(offset, weights, lost=0.4):
+        x = boxes[0] + np.array([[1.0], [-1.0]]) * np.array(offset)
+        return _estimate(made, frame, x, np.array(weights), 8, np.random.default_rng(0), lost, [])
+    (*_, near, found), (*_, aside, _), (*_, above, _) = (estimated(offset, (0.5, 0.5)) for offset in (
+        (0, 0, 0, 0), (4, 0, 0, 0), (0, 4, 0, 0)))
+    assert found and aside == pytest.approx(near * np.exp(-0.16)) and above == pytest.approx(near * np.exp(-0.25))
+    skewed, lost = estimated((2, 0, 0, 0), (0.9, 0.1), 0.0), estimated((2, 0, 0, 0), (0.9, 0.1), 1.0)
+    assert skewed[-1] and not lost[-1]
+    np.testing.assert_allclose([skewed[0][0], lost[0][0]], boxes[0, 0] + np.array([1.6, 0]))
+    np.testing.assert_allclose([skewed[1][0, 0], lost[1][0, 0]], [4 - 1.6**2, 4])
+    assert skewed[4] == pytest.approx(1 / 0.82)
+
+
+def test_elsewhere_is_anywhere_in_the_image():
+    """A strip of which the first tenth looks like the target, and the rest does not."""
+    rng = np.random.default_rng(0)
+    frame, made = rng.random((1, 10, 200)), Dictionary(1)
+    frame[:, :, :20] = 0.2
+    made.learn(np.full((1, 16), 0.2), np.ones(16, bool))
+    box = np.array([[10.0, 5.0, 4.0, 4.0]])
+    _, _, r, elsewhere, *_ = _estimate(made, frame, box, np.ones(1), 4, rng, 0.4, [])
+    assert r < 1e-6 and elsewhere > 0.03
+
+
+def test_bands_are_scaled_by_what_is_around_the_box_and_cut_off():
+    rng = np.random.default_rng(0)
+    frame = np.stack([rng.uniform(5, 7, (40, 60)), rng.uniform(-100, 100, (40, 60))])
+    frame[:, :, 40:] *= 50
+    frame[0, 10, 10] = np.nan
+    scale = _Scale(frame, np.array([12.0, 12.0, 6.0, 6.0]))
+    np.testing.assert_allclose(scale.low.ravel(), [5.02, -98], rtol=0.02)
+    np.testing.assert_allclose(scale.range.ravel(), [1.96, 196], rtol=0.02)
+    scaled = scale(frame)
+    assert np.nanmin(scaled) == 0 and np.nanmax(scaled) == 1 and np.isnan(scaled).sum() == 1
 
 
 def test_memory_stays_as_it_is():
@@ -178,6 +254,31 @@ def test_longer_intervals_let_the_target_go_farther():
                    for interval in (1.0, 9.0))
     assert long.covariance[1, 0, 0] == pytest.approx(9 * short.covariance[1, 0, 0], rel=1e-9)
     assert np.sqrt(short.covariance[1, 0, 0]) == pytest.approx(2.0, rel=0.1)
+
+
+def test_a_velocity_changes_with_the_root_of_the_interval_and_goes_on_for_all_of_it():
+    frames, boxes = movie(T=3, step=(1.0, 0.5))
+    frames[1][:] = np.nan
+    short, long = (track(frames, boxes[0], np.random.default_rng(0), intervals=np.array([interval, 1.0]),
+                         spread=(0, 0, 0, 0), acceleration=0.5) for interval in (1.0, 4.0))
+    assert np.sqrt(short.covariance[1, 0, 0]) == pytest.approx(0.5, rel=0.1)
+    assert long.covariance[1, 0, 0] == pytest.approx(64 * short.covariance[1, 0, 0], rel=1e-9)
+
+
+def test_boxes_stay_within_the_size_of_the_image():
+    frames, boxes = movie(T=2)
+    frames[1][:] = np.nan
+    found = track(frames, boxes[0], np.random.default_rng(0), spread=(1, 1, 50, 50), particles=4000, size=3)
+    steps = 50 * np.random.default_rng(1).normal(size=10**6)
+    expected = [np.clip(size + steps, 3, most).mean() for size, most in ((10, COLS), (8, ROWS))]
+    np.testing.assert_allclose(found.boxes[1, 2:], expected, rtol=0.05)
+
+
+def test_every_image_is_told():
+    frames, boxes = movie(T=4)
+    told = []
+    track(frames, boxes[0], np.random.default_rng(0), particles=50, callback=told.append)
+    assert told == [1, 2, 3, 4]
 
 
 def test_a_velocity_carries_the_target_through_a_gap():

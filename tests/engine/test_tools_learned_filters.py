@@ -153,6 +153,18 @@ def test_quantiles_of_fractions(tmp_path):
     assert (cuts[-1, 1, 2] - cuts[-1, 1, 0]).mean() > 1.2 * wide[-1, 1].mean(), "a forecast"
 
 
+def test_blocks_are_smaller_for_more_quantiles(tmp_path, monkeypatch):
+    from subpixel.engine.sequences import Sequence
+    given, asked, windows = index(tmp_path), [], Sequence.windows
+    monkeypatch.setattr(Sequence, "windows", lambda self, values=None: asked.append(values) or windows(self, values))
+    sizes = []
+    for levels in ("50", ", ".join(map(str, range(1, 100)))):
+        run("diffusionfilter", tmp_path, given, ("QUANTILES",), **{**WALK, "EPOCHS": 0, "LEVELS": levels})
+        sizes.append(max(filter(None, asked)))
+        asked.clear()
+    assert sizes[1] - sizes[0] == 2 * 98 * T
+
+
 @pytest.mark.parametrize("tool, limit, options", [
     ("diffusionfilter", "NUMBERS", dict(EPOCHS=2, MEMBERS=20, STEPS=4)),
     ("kalmannet", "VALUES", dict(STEPS=4, DYNAMICS="seasonal", COURSENOISE=0.1))])

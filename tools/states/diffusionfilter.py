@@ -84,6 +84,7 @@ class DiffusionFilter(NonlinearStatesTool):
         from ...algorithms.state_estimation.model import restart
         from ...algorithms.state_estimation.simplex import from_basis
         seed, self._levels = job.value(self.seed), self._percent(job)
+        self.held = StatesTool.held + 2 * len(self._levels)
         needed = np.isin(np.arange(model.T), model.observed)
         Y, valid = self._sample
         every = -(-Y.shape[2] // TAUGHT)
