@@ -127,6 +127,19 @@ def test_logistic_growth_is_followed_through_noise_and_clouds(tool, most, growth
     assert result["folders"]["STATES"][0]["style"] == "values" and any("steps of" in words for words in said)
 
 
+@pytest.mark.parametrize("rate", [-4, 1, 16])
+def test_noise_is_found_with_dynamics_that_are_wrong(rate, growth, tmp_path):
+    """Steps could make up for them without any noise, and then nothing would be uncertain."""
+    images, Y, X = growth
+    planted = np.nanstd(Y - X)
+    for number, more in enumerate(({"STEPNOISE": 0.3}, {})):
+        found, _, said = filtered(tmp_path / str(number), "ensemblekalman", images, **LOGISTIC, RATE=rate, **more)
+        noise = float(next(words for words in said if "noise of" in words).split("noise of ")[1].rstrip("."))
+        assert noise == pytest.approx(planted, rel=0.15)
+    x, sd = found["STATES"], found["UNCERTAINTY"]
+    assert 0.93 < (np.abs(x - X) < 2 * sd).mean() < 0.995
+
+
 def test_the_smoother_fills_gaps_better_than_the_filter(growth, tmp_path):
     images, Y, X = growth
     gap = np.isnan(Y)
