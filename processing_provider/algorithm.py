@@ -233,17 +233,19 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             if feedback.isCanceled():
                 return {}
             staging.deliver()
+        groups = {output.name: f"{tr(output.label)} ({self._tool.id}), {styles.name_of_folder(targets[output.name])}"
+                  for output in self._tool.outputs()
+                  if isinstance(output, declare.FolderOutput) and output.name in targets and output.dated}
         for output in self._tool.outputs():
             if any(output.name in result[kind] for kind in ("rasters", "spectra", "features")):
                 # points show where spectra come from, and a scene in natural colours what the other maps are of
                 above = output.name not in result["rasters"] or output.style is declare.Style.SPECTRAL
                 styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", above)
-            elif isinstance(output, declare.FolderOutput) and output.name in targets and output.dated:
+            elif output.name in groups:
                 folder, written = targets[output.name], files_in(targets, output.name, result)
                 self._warn_of_others(output, folder, written, feedback)
                 if not is_step_of_model(feedback):
-                    styles.load_dated(written, context,
-                                      f"{tr(output.label)} ({self._tool.id}), {styles.name_of_folder(folder)}")
+                    styles.load_dated(written, context, groups[output.name], list(groups.values()))
         return {output.name: self._given_back(output, result, targets) for output in self._tool.outputs()}
 
     @staticmethod

@@ -24,12 +24,13 @@ class _Styler(QgsProcessingLayerPostProcessorInterface):
     """
     Gives a layer the style beside its file, which Processing does not load; puts it above others or folds its legend.
 
-    Layers of that file that the project has already hold on to what it was before: they are read again.
+    Layers of that file that the project has already hold on to what it was before: they are read again. The groups
+    of a run, which QGIS adds in the order of their folders' names, are put into that of `groups`, the first on top.
     """
 
-    def __init__(self, above=False, folded=False):
+    def __init__(self, above=False, folded=False, groups=()):
         super().__init__()
-        self._above, self._folded = above, folded
+        self._above, self._folded, self._groups = above, folded, groups
 
     def postProcessLayer(self, layer, context, feedback):
         there = context.project().mapLayers() if context.project() else {}
@@ -45,6 +46,20 @@ class _Styler(QgsProcessingLayerPostProcessorInterface):
             group = node.parent()
             group.insertChildNode(0, node.clone())
             group.removeChildNode(node)
+        if context.project():
+            _put_in_order(context.project().layerTreeRoot(), self._groups)
+
+
+def _put_in_order(root, names):
+    """Put the groups of a layer tree that have these names one below the other, from the place of the topmost on."""
+    groups = [group for group in map(root.findGroup, names) if group]
+    if groups:
+        parent = groups[0].parent()
+        top = min(parent.children().index(group) for group in groups)
+        for place, group in enumerate(groups, top):
+            if parent.children()[place] is not group:
+                parent.insertChildNode(place, group.clone())
+                parent.removeChildNode(group)
 
 
 _stylers = {}  # by path: QGIS keeps no reference of its own, and a styler without one does nothing
@@ -71,15 +86,15 @@ def name_of_folder(folder):
     return time.strftime("%H:%M:%S") if temporary else Path(folder).name
 
 
-def load_dated(paths, context, group):
-    """Have rasters loaded and styled in a group of their own when the run is over."""
+def load_dated(paths, context, group, groups):
+    """Have rasters loaded and styled in a group of their own, one of a run's `groups`, when the run is over."""
     if not context.project():
         return
     for number, path in enumerate(reversed(paths)):   # the last is loaded on top, and keeps its legend
         details = QgsProcessingContext.LayerDetails(Path(path).stem, context.project(), group,
                                                     QgsProcessingUtils.LayerHint.Raster)
         details.groupName = group
-        _style_by(details, path, _Styler(folded=number > 0))
+        _style_by(details, path, _Styler(folded=number > 0, groups=groups))
         context.addLayerToLoadOnCompletion(path, details)
 
 

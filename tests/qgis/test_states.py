@@ -2,7 +2,9 @@
 
 import fixtures
 import pytest
-from qgis.core import QgsDateTimeRange, QgsRasterLayer
+from conftest import Feedback
+from qgis.core import (QgsApplication, QgsDateTimeRange, QgsProcessingContext, QgsProcessingUtils, QgsProject,
+                       QgsRasterLayer)
 from qgis.PyQt.QtCore import QDateTime, Qt
 
 FURTHER = ("2020-07-15", "2020-11-15")
@@ -50,3 +52,27 @@ def test_values_have_one_range_of_colours_for_all_dates(run, examples, tmp_path)
     ranges = {(layer.renderer().classificationMin(), layer.renderer().classificationMax())
               for layer in styled(found["STATELAYERS"])}
     assert len(ranges) == 1 and ranges != {(0, 1)}
+
+
+def test_states_lie_above_their_uncertainty_and_innovations_whatever_their_folders_are_called(qgis, examples,
+                                                                                             tmp_path):
+    project, context = QgsProject(), QgsProcessingContext()
+    context.setProject(project)
+    root = project.layerTreeRoot()
+    root.addGroup("of before")
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("subpixel:kalmanfilter")
+    _, ok = algorithm.run({"IMAGES": examples["fractionimages"], "STATES": str(tmp_path / "b"),
+                           "UNCERTAINTY": str(tmp_path / "c"), "INNOVATION": str(tmp_path / "a")}, context, Feedback(),
+                          {}, False)
+    assert ok
+    loaded = context.layersToLoadOnCompletion()   # by their paths, as QGIS loads them
+    for path, details in loaded.items():
+        layer = context.temporaryLayerStore().takeMapLayer(QgsProcessingUtils.mapLayerFromString(path, context))
+        project.addMapLayer(layer, False)
+        (root.findGroup(details.groupName) or root.insertGroup(0, details.groupName)).insertLayer(0, layer)
+    assert [group.name()[:3] for group in root.children()] == ["Unc", "Sta", "Inn", "of "]
+    layers = {layer.source(): layer for layer in project.mapLayers().values()}
+    for path, details in loaded.items():
+        details.postProcessor().postProcessLayer(layers[path], context, Feedback())
+    assert [group.name()[:3] for group in root.children()] == ["Sta", "Unc", "Inn", "of "]
+    assert [len(group.findLayers()) for group in root.children()] == [3, 3, 3, 0] and len(project.mapLayers()) == 9
