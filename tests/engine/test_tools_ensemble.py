@@ -6,7 +6,6 @@ import rasterio
 from toolruns import raster, read, run_tool
 
 import subpixel.engine.raster as engine_raster
-from subpixel.algorithms.state_estimation.simplex import from_basis
 from subpixel.engine import memory
 from subpixel.engine.sentences import UserError
 
@@ -280,8 +279,11 @@ def test_a_pixel_without_any_value_is_nodata(tmp_path):
 
 
 def test_mean_of_fractions_is_that_of_the_basis(fractions, tmp_path):
-    """Fractions of the states are those of the mean in the basis, as the Kalman filter gives them."""
-    found = filtered(tmp_path, "particlefilter", fractions[0], DYNAMICS="walk", STEPNOISE=1, NOISE=0.2)[0]["STATES"]
-    assert found.min() >= 0
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
-    assert found.shape[1] == from_basis(np.zeros((1, 1))).shape[1]
+    """Fractions of the states are those of the mean in the basis, as the Kalman filter gives them, far ahead too."""
+    options = dict(DYNAMICS="walk", STEPNOISE=1, NOISE=0.2, AT="2030-01-01")
+    exact = filtered(tmp_path / "exact", "kalmanfilter", fractions[0], **options, SMOOTH=False)[0]
+    assert np.abs(exact["STATES"][-1] - 0.5).max() > 0.2 and exact["UNCERTAINTY"][-1].min() > 0.3
+    for tool, more in (("particlefilter", {"PARTICLES": 2000}), ("ensemblekalman", {"MEMBERS": 500, "SMOOTH": False})):
+        found = filtered(tmp_path / tool, tool, fractions[0], **options, **more)[0]["STATES"]
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+        assert found.min() >= 0 and np.abs(found - exact["STATES"])[-1].mean() < 0.03

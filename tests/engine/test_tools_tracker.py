@@ -70,6 +70,26 @@ def test_a_hidden_target_is_lost_said_and_found_again(tmp_path):
     assert spread[1] > 2 * spread[0] and spread[1] > 2 * spread[2]
 
 
+def test_confidence_and_uncertainty_are_those_at_the_end_of_each_piece(tmp_path):
+    result, _ = follow(tmp_path, movie(tmp_path, hidden=(3,)), STEP=3)
+    pieces, boxes = ([each["attributes"] for each in result["features"][name]["features"]] for name in ("TRACK",
+                                                                                                      "BOXES"))
+    for piece, box in zip(pieces, boxes[1:]):
+        assert (piece["confidence"], piece["found"], piece["sd"]) == (box["confidence"], box["found"], box["sd"])
+    assert result["numbers"]["CONFIDENCE"] == pytest.approx(np.mean([piece["confidence"] for piece in pieces]))
+    assert boxes[3]["sd"] == pytest.approx(3 * np.sqrt(2) * 30, rel=0.15), "after two days instead of one"
+
+
+@pytest.mark.parametrize("name, value", [
+    ("STEP", 6.0), ("RESIZE", 3.0), ("ACCELERATION", 2.0), ("PARTICLES", 50), ("RANK", 1), ("SHARPNESS", 5.0),
+    ("PATCHSIZE", 5), ("LOST", 1.0), ("SEED", 3)])
+def test_every_setting_counts(tmp_path, name, value):
+    images = movie(tmp_path)
+    usual, other = (follow(tmp_path, images, **options)[0]["features"]["BOXES"]["features"][-1]
+                    for options in ({}, {name: value}))
+    assert np.abs(np.subtract(usual["points"], other["points"])).max() > 0.01
+
+
 @pytest.mark.parametrize("boxes, words", [
     ([polygon(-3, 8, 7, 16)], "draw it within them"), ([polygon(7, 8, 9, 16)], "at least 3 x 3 pixels"),
     ([polygon(7, 8, 17, 16), polygon(20, 20, 30, 30)], "the layer has 2")])
