@@ -1,4 +1,4 @@
-"""Filtering as a graphical model: a sequence is simulated, unmixed date by date, and filtered with a forecast."""
+"""Filtering as a graphical model: a simulated sequence is unmixed and filtered; a filter is learned and applied."""
 
 from pathlib import Path
 
@@ -51,3 +51,27 @@ def test_simulate_unmix_filter(qgis, examples, tmp_path):
     truth = steps["simulatesequence"]["ABUNDANCELAYERS"]
     of_images = [layer for layer in states if Path(layer).stem in IMAGES]
     assert error(of_images, truth) < 0.9 * error(steps["fclssequence"]["ABUNDANCELAYERS"], truth)
+
+
+def test_simulate_filter_learn_apply_and_tell_changes(qgis, tmp_path):
+    model = QgsProcessingModelAlgorithm("series", "series", "series")
+    step(model, "simulatestates", ROWS=[14], COLUMNS=[16], DATECOUNT=[8], CHANGESHARE=[0.2], INTERVAL=[20])
+    step(model, "kalmanfilter", IMAGES=("simulatestates", "IMAGELAYERS"))
+    step(model, "abundancechange", IMAGES=("kalmanfilter", "STATELAYERS"), THRESHOLD=[0.15])
+    step(model, "kalmannet", gives="MODEL", IMAGES=("simulatestates", "IMAGELAYERS"), STEPS=[4], WIDTH=[2])
+    step(model, "applyfilter", IMAGES=("simulatestates", "IMAGELAYERS"), MODEL=("kalmannet", "MODEL"),
+         AT=["2020-06-01"])
+    model.initAlgorithm()
+    output = next(definition.name() for definition in model.destinationParameterDefinitions())
+    feedback = Feedback()
+    results, ok = model.run({output: str(tmp_path / "filter.npz")}, QgsProcessingContext(), feedback, {}, False)
+    assert ok, feedback.errors
+    steps = results["CHILD_RESULTS"]
+    states = steps["kalmanfilter"]["STATELAYERS"]
+    assert error(states, steps["simulatestates"]["TRUTHLAYERS"]) < 0.1
+    assert values(steps["abundancechange"]["CHANGE"])["vegetation"] == pytest.approx(
+        values(states[-1])["vegetation"] - values(states[0])["vegetation"], abs=1e-5)
+    learned, applied = (steps[name]["STATELAYERS"] for name in ("kalmannet", "applyfilter"))
+    assert len(applied) == len(learned) + 1 and Path(applied[-1]).stem == "2020-06-01"
+    for first, second in zip(learned, applied):
+        assert values(second)["vegetation"] == pytest.approx(values(first)["vegetation"], abs=1e-5)
