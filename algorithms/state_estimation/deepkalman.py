@@ -643,13 +643,13 @@ class _Run:
         model, settings, zones = self.model, self.settings, _at(self.zones, which)
         with torch.no_grad():
             _, _, x = model._pass(zones, self.y[which], self.seen[which], self.x0[which], self.ahead[which])
-        observed, noise = self.covers.any(axis=0), np.diagonal(model.noises, axis1=1, axis2=2)
+        observed = self.covers.any(axis=0)
         changed = []
         for i, z in enumerate(which):
             seen = (self.seen[z].numpy()[..., None] & self.covers).any(axis=2) | ~observed
             s = _tensor(discover(x[i].numpy(), self.smoother, model._known(self.zones.p[z]), model.dictionary,
-                                 noise=noise, seen=seen, free=self._free(z) if model.names else None,
-                                 solver=settings.solver, most=settings.most, tau=settings.tau))
+                                 seen=seen, free=self._free(z) if model.names else None, solver=settings.solver,
+                                 most=settings.most, tau=settings.tau))
             changed.append(bool((s - self.zones.s[z]).norm() > SETTLED * s.norm()))
             self.previous.s[z] = self.zones.s[z]
             self.zones.s[z] = s

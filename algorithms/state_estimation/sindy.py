@@ -16,6 +16,7 @@ FLOOR = 1e-4                        # of the course of a state: what is less tha
 ABSENT = 1e8                        # times a state's variance: that of a state that is missing
 AT_ONCE = 2**22                     # numbers of the matrices (T, T) that are held
 ROUNDS = 3                          # of regression, each with the errors that follow from the terms found before
+SHARES = np.concatenate([[0.0], np.logspace(-6, 0, 13)])   # of the changes, that are noise of the process
 H = 1e-5                            # of the range of a state, in which rates are differentiated
 LIMIT = 1e-10                       # of the shortest column of a dictionary, relative to the longest
 
@@ -181,7 +182,7 @@ def sparse(A, b, solver="omp", most=10, tau=0.1, error=0.0):
     return x
 
 
-def discover(X, smoother, known, dictionary, *, noise=0.0, seen=None, free=None, solver="omp", most=10, tau=0.1):
+def discover(X, smoother, known, dictionary, *, seen=None, free=None, solver="omp", most=10, tau=0.1):
     """
     Coefficients s (n_s, n) of what the known dynamics lack: dx/dt = known(x) + s^T Phi(x)^T, (6.4.14) and (6.4.15).
 
@@ -194,8 +195,6 @@ def discover(X, smoother, known, dictionary, *, noise=0.0, seen=None, free=None,
     known : callable
         The known rate of states (..., n), divided by the mass M of (6.4.13).
     dictionary : Dictionary
-    noise : ndarray, broadcast to (T, n)
-        Variances of the noise of the process, of the interval before each date.
     seen : ndarray (B, T, n) of bool, optional
         States that are known; all by default.
     free : callable, optional
@@ -215,15 +214,17 @@ def discover(X, smoother, known, dictionary, *, noise=0.0, seen=None, free=None,
 
     Notes
     -----
-    The thesis regresses derivatives of the states. Noise makes these useless long before the series itself: here their
-    integrals are regressed (H. Schaeffer, S. G. McCalla, Phys. Rev. E 96, 2017), x(t) - x(t_1) - int known = s^T int
-    Phi, of smoothed states, each equation for itself. An error v of the states then enters twice: as it is, and through
-    the smoothed states S v in the integrals, to first order as - int J S v with J the Jacobian of the rate. Noise of
-    the process adds its sum. The rows are made white by the covariance that follows,
-        sum_j var_j (delta_ij - int J_ij S_j) (delta_ij - int J_ij S_j)^T + sum of the noise,
-    without which a smooth error passes for many terms; the variances are what smoothing takes away, and J is that of
-    the known rate and the terms found before. Where this is right the residue is about one for each row, and terms that
-    bring it below that have nothing to explain. Bias of smoothing and errors of J are left out.
+    The thesis regresses derivatives of the states. Noise makes these useless long before the series itself: here
+    integrals are regressed (H. Schaeffer, S. G. McCalla, Phys. Rev. E 96, 2017), from each date to the next, of
+    smoothed states, x(k+1) - x(k) - int known = s^T int Phi, each equation for itself. An error v of the states then
+    enters twice: as it is, and through the smoothed states S v in the integrals, to first order as - int J S v with J
+    the Jacobian of the rate. Noise of the process adds to each change. The rows are made white by the covariance that
+    follows, with D v the differences between dates,
+        sum_j var_j (delta_ij D - int J_ij S_j) (delta_ij D - int J_ij S_j)^T + q h,
+    without which a smooth error passes for many terms. The variances var_j are those of what smoothing takes away, q,
+    that of the noise of the process in a unit of time, is the most likely one beside all terms (restricted likelihood),
+    and J is that of the known rate and the terms found before. Rows are scaled so that all terms leave a residue of one
+    for each, which is then what errors amount to. The bias of smoothing and errors of J are left out.
 
     pysindy (2.1.0: 0.9 MB in 11,500 lines; it needs the package `derivative`, and that importlib-metadata) has
     dictionaries, derivatives and greedy selection, but neither Lawson's and Hanson's solver nor this pruning or these
@@ -243,27 +244,32 @@ def discover(X, smoother, known, dictionary, *, noise=0.0, seen=None, free=None,
         raise ValueError(f"{B * T} states are too few for a dictionary of {terms} terms. Give more series or dates, or "
                          f"a lower degree.")
     seen = np.ones(X.shape, bool) if seen is None else seen
-    noise = np.broadcast_to(noise, (T, n))
     s, size = np.zeros((terms, n)), max(1, AT_ONCE // (n * T * T))
     for _ in range(ROUNDS):
-        parts = [_white(X[b:b + size], seen[b:b + size], smoother, known, dictionary, s, noise, free)
+        parts = [_rows(X[b:b + size], seen[b:b + size], smoother, known, dictionary, s, free)
                  for b in range(0, B, size)]
-        A, b, nuisance = (np.concatenate(each, axis=1) for each in zip(*parts))
+        rows, noises, floors = (np.concatenate(each, axis=1) for each in zip(*parts))
         before, s = s, np.zeros((terms, n))
         for i in range(n):
-            Q = np.linalg.qr(nuisance[i])[0]
-            rows = np.maximum(seen[..., i].sum(axis=1) - 1, 0).sum() - Q.shape[1]
-            s[:, i] = sparse(A[i] - Q @ (Q.T @ A[i]), b[i] - Q @ (Q.T @ b[i]), solver, most, tau,
-                             np.sqrt(max(rows, 0)))
+            count = np.maximum(seen[..., i].sum(axis=1) - 1, 0).sum() - (rows.shape[2] - terms - 1)
+            white = _white(rows[i], noises[i], floors[i].mean(), terms)
+            Q = np.linalg.qr(white[:, terms + 1:])[0]
+            white = white - Q @ (Q.T @ white)
+            s[:, i] = sparse(white[:, :terms], white[:, terms], solver, most, tau, np.sqrt(max(count, 0)))
         if ((s != 0) == (before != 0)).all():
             break
     return s
 
 
-def _white(X, seen, smoother, known, dictionary, s, noise, free):
-    """White rows (n, B (T - 1), ...) of the integrals of terms, of what is missing, and of free parameters' parts."""
+def _rows(X, seen, smoother, known, dictionary, s, free):
+    """
+    Integrals of terms, then what is missing, then parts of free parameters, (n, B (T - 1), n_s + 1 + r).
+
+    White without noise of the process, of which a variance of 1 in a unit of time adds the second array (n, B (T - 1))
+    to their variances, and leaves them uncorrelated. Third, the share of errors of integrals in these (n, B).
+    """
     B, T, n = X.shape
-    steps = np.diff(smoother.integral, axis=0)   # integrals from date to date
+    steps, h = np.diff(smoother.integral, axis=0), np.diff(smoother.days)
     smooth, variance, S = smoother(X)
     J = _jacobian(lambda x: known(x) + dictionary(x) @ s, smooth)
     Phi, changes = steps @ dictionary(smooth), np.diff(X, axis=1) - steps @ known(smooth)
@@ -272,15 +278,36 @@ def _white(X, seen, smoother, known, dictionary, s, noise, free):
     for i in range(n):
         scale = np.where(spread[:, i] > 0, spread[:, i], 1.0)[:, None]
         lone = scale * (FLOOR**2 + ABSENT * ~seen[..., i])   # variances of errors that are not smoothed
-        C = np.diff(np.diff(lone[:, :, None] * np.eye(T), axis=1), axis=2) + np.diag(noise[1:, i])
+        C = np.diff(np.diff(lone[:, :, None] * np.eye(T), axis=1), axis=2)
         for j in range(n):
             M = (np.diff(np.eye(T), axis=0) if i == j else 0) - (steps * J[:, None, :, i, j]) @ S[:, j]
             C += variance[:, j, None, None] * (M @ np.swapaxes(M, 1, 2))
-        rows = np.linalg.solve(np.linalg.cholesky(C), np.concatenate(
-            [Phi, changes[:, :, i, None], nuisance[:, :, i]], axis=2)).reshape(B * (T - 1), -1)
-        found.append(np.split(rows, [Phi.shape[2], Phi.shape[2] + 1], axis=1))
-    A, b, nuisance = (np.stack(each) for each in zip(*found))
-    return A, b[..., 0], nuisance
+        root = np.linalg.cholesky(C)
+        half = np.linalg.solve(root, np.diag(np.sqrt(h)))
+        noise, V = np.linalg.eigh(half @ np.swapaxes(half, 1, 2))
+        rows = np.swapaxes(V, 1, 2) @ np.linalg.solve(root, np.concatenate(
+            [Phi, changes[:, :, i, None], nuisance[:, :, i]], axis=2))
+        found.append((rows.reshape(B * (T - 1), -1), noise.ravel(),
+                      2 * FLOOR**2 * scale[:, 0] / np.einsum("bkk->b", C) * (T - 1)))
+    return tuple(np.stack(each) for each in zip(*found))
+
+
+def _white(rows, noise, floor, terms):
+    """Rows of `_rows` made white with the most likely noise of the process, and of the size that all terms leave."""
+    b, others = rows[:, terms], np.delete(rows, terms, axis=1)
+    lengths = np.linalg.norm(others, axis=0)
+    others = others[:, lengths > 0] / lengths[lengths > 0]
+    least, best = np.inf, None
+    for q in SHARES * np.mean(b**2) / np.mean(noise):
+        weights = 1 / np.sqrt(1 + q * noise)
+        U, values, _ = np.linalg.svd(weights[:, None] * others, full_matrices=False)
+        U, values = U[:, values > LIMIT], values[values > LIMIT]
+        left, free = weights * b, max(len(b) - len(values), 1)
+        left = max(left @ left - np.sum((U.T @ left)**2), np.finfo(float).tiny)
+        unlikely = free * np.log(left) - 2 * np.log(weights).sum() + 2 * np.log(values).sum()
+        if unlikely < least:
+            least, best = unlikely, weights / np.sqrt(max(left / free, floor))
+    return best[:, None] * rows
 
 
 def _jacobian(rate, x):
