@@ -141,6 +141,18 @@ def test_feed_forward_takes_the_lag_off_lines(tmp_path):
     np.testing.assert_allclose(again[:, ~HALF], states[:-1, ~HALF], atol=1e-6)
 
 
+def test_between_images_the_dynamics_go_on_by_themselves():
+    """Whatever gains and feed-forward are: their part is done at the images."""
+    from subpixel.algorithms.state_estimation.deepkalman import Learned
+    from subpixel.algorithms.state_estimation.model import LinearTrend, StateSpace
+    from subpixel.tools.states._deepkalman import Design
+    component = StateSpace(LinearTrend(0.1, 0.01), np.eye(1), np.zeros(2), np.eye(2))
+    learned = Learned(np.ones((1, T, 2, 1)), np.zeros((1, 0)), np.array([[[1.0, 0.0]]]), np.zeros((1, 0, 2)),
+                      np.ones((1, 2, 2)))
+    found = Design((), 0, 16.0, 0.0).step(component, learned, np.array([[[1.0, 3.0], [2.0, -4.0]]]), 8.0)
+    np.testing.assert_allclose(found, [[[2.5, 3], [0, -4]]])
+
+
 def test_feed_forward_that_does_not_settle_is_named(tmp_path, monkeypatch):
     from subpixel.tools.states import _deepkalman
     x, given = ramps(tmp_path)
@@ -243,11 +255,13 @@ def test_a_table_may_lack_terms_too(tmp_path):
     G = np.array([[-1.0, 5.0], [-5.0, -1.0]]) / YEAR
     x0 = np.random.default_rng(11).normal(0, 1, (2, ROWS, COLS))
     x = np.stack([np.einsum("ij,jrc->irc", expm(G * 16 * k), x0) for k in range(T)])
-    given = images(tmp_path, x + np.random.default_rng(12).normal(0, 0.01, x.shape), names=["a", "b"])
+    given = images(tmp_path, x + np.random.default_rng(12).normal(0, 0.05, x.shape), names=["a", "b"])
     known = np.exp(-16 / YEAR)
     (tmp_path / "operator.csv").write_text(f"{known},0\n0,{known}\n", encoding="utf-8")
-    _, result, *_ = run(tmp_path, given, QUANTITY="values", DYNAMICS="table", DEGREE=1, ITERATIONS=40,
-                        OPERATOR=str(tmp_path / "operator.csv"))
+    _, result, said, _ = run(tmp_path, given, QUANTITY="values", DYNAMICS="table", DEGREE=1, ITERATIONS=40,
+                             OPERATOR=str(tmp_path / "operator.csv"))
+    noise = float(next(words for words in said if "noise of" in words).rsplit(" ", 1)[1].rstrip("."))
+    assert 0.04 < noise < 0.06
     found = {(row["equation"], row["term"]): row["coefficient"] for row in result["tables"]["TERMS"]}
     assert sorted(found) == [("a", "b"), ("b", "a")]
     np.testing.assert_allclose([found["a", "b"], found["b", "a"]], [5, -5], rtol=0.05)
