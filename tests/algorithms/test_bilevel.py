@@ -118,6 +118,19 @@ def test_gradient_of_few_iterations_is_that_of_the_surrogate(ridge):
         surrogate(ridge.step, ridge.loss, start(), at, 4, 5)
 
 
+def test_what_the_outer_problem_says_of_theta_itself_is_added(ridge):
+    at = torch.tensor([2.0])
+
+    def loss(x, theta, samples=None):
+        return ridge.loss(x, theta) + 3 * theta.square().sum()
+    known, value = ridge.gradient(2.0) + 12, ridge.cost(2.0) + 12
+    slopes = [function(ridge.step, loss, start(), at, 60) for function in (surrogate, surrogate_forward)]
+    slopes.append(sid(lambda x, theta, y: ridge.step(x, theta), loss, start(), at, lambda: (None, None),
+                      inner_steps=60, adjoint_steps=60, batch=2, rates=lambda k: 1.0)[1::-1])
+    for found, slope in slopes:
+        assert found == pytest.approx(value, rel=1e-6) and float(slope) == pytest.approx(known, rel=1e-6)
+
+
 def fixed(ridge):
     """The gradient step with a size that does not follow theta."""
     def step(x, theta):
@@ -132,6 +145,59 @@ def test_joint_methods_find_the_best(ridge, method):
     found = method(ridge.inner, ridge.outer, x, theta, y, z, step=0.3, rate=10.0, iterations=200)
     assert found.theta[0] == pytest.approx(ridge.best(), abs=0.01)
     assert found.cost == pytest.approx(ridge.cost(ridge.best()), rel=1e-4) and found.thetas.shape == (200, 1)
+
+
+def test_one_iteration_of_the_joint_methods_is_that_of_the_algorithms(ridge):
+    """Algorithms 2.3.2A and B by hand: the Jacobian is of the new x and the old theta."""
+    x, theta, y, z = tensors(ridge.answer(1.0) + 0.1, 0.5, ridge.y, ridge.z)
+    w, M = np.exp(0.5), ridge.M
+    old = x.numpy()
+    new = old - 0.3 * ((old @ M.T - ridge.y) @ M + w * (old - 1 / P))
+    cross = w * (new - 1 / P)
+    exact = -np.linalg.solve(ridge.G + w * np.eye(P), cross.T).T
+    for method, options, p in ((fefb, {}, exact), (fifb, {}, -0.3 * cross),
+                               (fifb, {"adjoint_step": 0.1}, -0.1 * cross)):
+        found = method(ridge.inner, ridge.outer, x, theta, y, z, step=0.3, rate=2.0, iterations=1, **options)
+        assert found.theta[0] == pytest.approx(0.5 - 2 * (p * (new - ridge.z)).sum(axis=1).mean(), rel=1e-9)
+        assert found.cost == pytest.approx(0.5 * np.square(new - ridge.z).sum(axis=1).mean(), rel=1e-9)
+
+
+def test_a_callback_ends_every_method(ridge):
+    x, theta, y, z = tensors(ridge.answer(1.0), 1.0, ridge.y, ridge.z)
+    told = []
+
+    def callback(iteration, cost):
+        told.append(iteration)
+        return iteration == 2
+    options = dict(rate=1.0, iterations=9, callback=callback)
+    fefb(ridge.inner, ridge.outer, x, theta, y, z, step=0.3, **options)
+    descend(lambda theta: surrogate(ridge.step, ridge.loss, start(), theta, 50), theta, theta - 4, theta + 4, **options)
+    bsgm(ridge.step, ridge.loss, start(), theta, realisations(1), inner_steps=5, adjoint_steps=5, batch=2,
+         rates=lambda k: 1.0, **options)
+    assert told == [1, 2] * 3
+
+
+def test_descent_begins_within_its_bounds(ridge):
+    low, high = tensors(-6.0, ridge.best() + 0.5)
+    found = descend(lambda theta: surrogate(ridge.step, ridge.loss, start(), theta, 200), torch.tensor([9.0]), low,
+                    high, iterations=1)
+    assert found.thetas.max() == high and found.costs[0] == pytest.approx(ridge.cost(float(high)), rel=1e-6)
+
+
+def test_the_stochastic_gradient_method_is_a_step_along_each_hypergradient(ridge):
+    """From where `x` says at each theta, with new realisations for every step and the whole batch."""
+    drawn = []
+
+    def draw():
+        drawn.append(None)
+        return None, None
+    found = bsgm(lambda x, theta, y: ridge.step(x, theta), lambda x, theta, z: ridge.loss(x, theta),
+                 lambda theta: torch.tensor(ridge.answer(float(theta))), torch.tensor([1.0]), draw, rate=5.0,
+                 iterations=2, inner_steps=1, adjoint_steps=300, batch=4, rates=lambda k: 1.0)
+    first = 1.0 - 5 * ridge.gradient(1.0)
+    np.testing.assert_allclose(found.thetas[:, 0], [first, first - 5 * ridge.gradient(first)], rtol=1e-6)
+    np.testing.assert_allclose(found.costs, [ridge.cost(1.0), ridge.cost(first)], rtol=1e-6)
+    assert found.theta[0] == found.thetas[-1, 0] and len(drawn) == 2 * (1 + 4 + 300)
 
 
 def test_the_proximal_step_keeps_theta_where_it_may_be(ridge):
