@@ -87,8 +87,10 @@ def run(job, tell):
 def _is_the_users(error):
     """Whether an error is one that the user can mend, raised with its sentence by the engine or an algorithm."""
     from .sentences import UserError
-    frames = traceback.extract_tb(error.__traceback__)
-    raised_here = bool(frames) and frames[-1].filename.startswith(os.path.dirname(os.path.dirname(__file__)))
+    root, frames = os.path.dirname(os.path.dirname(__file__)), traceback.extract_tb(error.__traceback__)
+    # packages are within the plugin's folder where the environment is
+    raised_here = bool(frames) and frames[-1].filename.startswith(root) and "site-packages" not in frames[-1].filename[
+        len(root):]
     return isinstance(error, UserError) or isinstance(error, ValueError) and raised_here
 
 

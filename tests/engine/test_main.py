@@ -12,7 +12,8 @@ import rasterio
 from conftest import ROOT
 from toolruns import raster, spectra
 
-from subpixel.engine.main import _explain
+from subpixel.algorithms.state_estimation.simplex import to_basis
+from subpixel.engine.main import _explain, _is_the_users
 from subpixel.engine.sentences import UnreadableRaster, UserError
 
 # the engine with one more tool, whose `run` is the body given
@@ -225,6 +226,14 @@ def test_a_failure_is_a_sentence_and_exit_code_1_with_the_traceback_of_what_is_n
         assert said[-1]["traceback"] == ""
     else:
         assert said[-1]["traceback"].startswith("Traceback") and "run" in said[-1]["traceback"]
+
+
+@pytest.mark.parametrize("fails, is_the_users", [
+    (lambda: np.linalg.cholesky(-np.eye(2)), False), (lambda: to_basis(np.ones((2, 1))), True)])
+def test_errors_of_packages_in_the_plugins_folder_are_not_the_users(fails, is_the_users):
+    with pytest.raises(ValueError) as raised:
+        fails()
+    assert _is_the_users(raised.value) == is_the_users
 
 
 def broken(tmp_path):
