@@ -133,6 +133,85 @@ def test_gains_depend_on_the_inputs_chosen_and_no_others(components, left):
     assert not torch.equal(gain(seen=(True, False)), gain())
 
 
+def test_the_four_inputs_are_the_increments_and_errors_so_far():
+    """Of observations to the last one seen, of states and corrections those of the date before."""
+    network, shown = untrained(TREND), []
+    sx, sy = network.state_scale, network.observation_scale
+
+    def gain(inputs, interval, seen, hidden):
+        shown.append({name: each[0].numpy() for name, each in inputs.items()})
+        return torch.tensor([[[0.5], [0.1]]]), hidden
+    network._gain = gain
+    days, y = np.array([0.0, 2.0, 3.0, 7.0]), np.array([1.0, np.nan, 4.0, 3.0])
+    found = network.estimate(y[:, None, None], days).mean[:, 0].astype(float)
+    before, x, last = np.zeros(2), np.zeros(2), None
+    increment = correction = np.zeros(2)
+    for k, step in enumerate(np.diff(days, prepend=0.0)):
+        predicted = np.array([x[0] + step * x[1], x[1]])
+        e = 0.0 if np.isnan(y[k]) else y[k] - predicted[0]
+        since = 0.0 if np.isnan(y[k]) or last is None else y[k] - last
+        for name, expected in (("observation", since / sy), ("innovation", e / sy), ("state", increment / sx),
+                               ("correction", correction / sx)):
+            np.testing.assert_allclose(shown[k][name], np.ravel(expected), rtol=1e-4, atol=1e-5, err_msg=f"{name} {k}")
+        before, x = x, predicted + e * np.array([0.5, 0.1])
+        increment, correction = x - before, x - predicted
+        last = last if np.isnan(y[k]) else y[k]
+        np.testing.assert_allclose(found[k], x, rtol=1e-5, atol=1e-5)
+
+
+def test_covariance_of_a_date_that_is_missing_is_the_predicted_one_and_all_have_the_factor():
+    _, y = series(TREND, 4, gaps=0)
+    y[5] = np.nan
+    network = untrained(TREND)
+    plain = network.estimate(y, DAYS).covariance
+    A, Q = TREND.forward.matrix(1.0), TREND.forward.noise(1.0)
+    np.testing.assert_allclose(plain[5], A @ plain[4] @ A.T + Q, rtol=1e-4, atol=1e-5)
+    network.factor = 4.0
+    np.testing.assert_allclose(network.estimate(y, DAYS).covariance, 4 * plain, rtol=1e-4, atol=1e-5)
+
+
+def test_many_series_are_taken_in_blocks(monkeypatch):
+    _, y = series(TREND, 10)
+    network = untrained(TREND)
+    whole = network.estimate(y, DAYS)
+    monkeypatch.setattr(module, "BLOCK", 4)
+    parts = network.estimate(y, DAYS)
+    for name in ("mean", "covariance", "innovation"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-4, atol=1e-5)
+
+
+def test_simulated_series_have_the_moments_gaps_and_limits_asked_for():
+    seen = np.ones((12, 2, 1), bool)
+    seen[3:5, 0], seen[7, 1] = False, False
+    model = replace(TREND, mean=np.array([[0.0, 0.0], [5.0, 0.1]]))
+    x, y, mean = module._Simulation(model, intervals(DAYS), np.random.default_rng(0), seen, None).draw(20000)
+    own = (np.isnan(y[3, :, 0]), np.isnan(y[7, :, 0]))
+    assert (own[0] != own[1]).all() and 0.45 < own[0].mean() < 0.55 and not np.isnan(y[[0, 1, 2, 5, 6, 8]]).any()
+    assert set(map(tuple, np.unique(mean, axis=0).tolist())) == {(0.0, 0.0), (5.0, 0.1)}
+    np.testing.assert_allclose(np.cov((x[0] - mean).T), TREND.covariance, atol=0.08)
+    moves = x[4] - x[3] @ TREND.forward.matrix(5.0).T
+    np.testing.assert_allclose(np.cov(moves.T), TREND.forward.noise(5.0), rtol=0.05)
+    assert np.nanvar(y - x[..., :1]) == pytest.approx(0.5, rel=0.02)
+    x, _, _ = module._Simulation(TREND, intervals(DAYS), np.random.default_rng(0), None, (-1.0, 1.0)).draw(500)
+    assert x.min() == -1 and x.max() == 1
+
+
+def test_one_of_eight_given_series_is_held_out_and_the_best_weights_are_kept():
+    _, y = series(TREND, 16, gaps=0)
+    found = learn(TREND, DAYS, np.random.default_rng(0), replace(QUICK, steps=100, rate=0.3), series=y)
+    network, best = found.network, min(found.losses[1:])
+    assert len(found.losses) == 5 and found.losses[-1] > 1.01 * best
+    dynamics = module._Dynamics(TREND.forward, intervals(DAYS), network.place)
+
+    def loss(which):
+        batch = module._batch(network, y[:, which], None, np.zeros((len(which), 2)))
+        with torch.no_grad():
+            parts = list(module._losses(network, dynamics, batch))
+        return float(sum(total for total, _ in parts) / sum(count for _, count in parts))
+    pairs = [loss([a, b]) for a in range(16) for b in range(a)]
+    assert np.abs(np.array(pairs) - best).min() < 1e-5 * best, "that of two series, with the weights kept"
+
+
 def test_hidden_states_have_the_sizes_asked_for():
     for settings, sizes in ((Settings(components=1, width=3), [15]), (Settings(components=3, width=3), [12, 12, 3])):
         hidden = untrained(TREND, settings)._begin(torch.zeros(4, 2)).hidden
