@@ -208,16 +208,17 @@ def test_of_a_table_it_is_a_matrix(tmp_path):
 
 def test_a_known_capacity_is_a_scale_too(tmp_path):
     given = written(tmp_path, 0.7 * truth(), 0.01)
-    options = dict(GROWTH, CAPACITY=0.8, NOISE=0.01, LEARN="rate", OBSERVATION=True, ZONES=zones(tmp_path),
-                   WHITENESS=False)
+    options = dict(GROWTH, CAPACITY=0.8, NOISE=0.01, LEARN="rate", OBSERVATION=True, ZONES=zones(tmp_path))
     _, result, *_ = run(tmp_path, given, **options)
     np.testing.assert_allclose(value(result, 7, "observation"), 0.7, atol=0.05)
 
 
 def test_growth_and_how_images_show_it_are_told_apart_by_final_states(tmp_path):
     x = truth()
-    _, result, *_ = run(tmp_path, written(tmp_path, 0.7 * x, 0.01), **dict(GROWTH, NOISE=0.01), OBSERVATION=True,
-                        LAMBDAK=10.0, ZONES=zones(tmp_path), WHITENESS=False, FINALSTATE=final(tmp_path, x[-1], True))
+    _, result, said, _ = run(tmp_path, written(tmp_path, 0.7 * x, 0.01), **dict(GROWTH, NOISE=0.01), OBSERVATION=True,
+                             LAMBDAK=10.0, ZONES=zones(tmp_path), FINALSTATE=final(tmp_path, x[-1], True))
+    assert any("zone 7: observation 0.7" in words for words in said)
+    assert "whiteness" not in {row["parameter"] for row in result["tables"]["PARAMETERS"]}, "it would end at once"
     for zone, rate in ((3, 6.0), (7, 12.0)):
         found = [value(result, zone, name) for name in ("rate", "capacity", "observation")]
         np.testing.assert_allclose(found, [rate, 0.8, 0.7], rtol=0.04)

@@ -37,8 +37,9 @@ class DeepKalmanFilter(NonlinearStatesTool):
     in the report. For linear dynamics with the right noise, the Kalman filter is as good and far faster.
 
     Where the last state is known of some pixels, from the field or a better sensor (FINALSTATE), gains and parameters
-    are learned so that the filter ends there too, which helps where the noise assumed is wrong. Then it can also be
-    learned how the images show the states (OBSERVATION): the states have the final state's scale, whatever the images'.
+    are learned so that the filter ends there too. That helps where the noise assumed is wrong; ending by whiteness
+    mostly helps as much. It can then also be learned how the images show the states (OBSERVATION), whose scale is that
+    of the final state, whatever the images'.
 
     The uncertainty is that of the learned gains under the model, (I - K C) P (I - K C)' + K R K'. It leaves out that
     gains, parameters and terms are themselves estimates. It needs the deep-learning packages (torch)."""
@@ -104,8 +105,8 @@ class DeepKalmanFilter(NonlinearStatesTool):
                help="A term is left out as long as the misfit of the changes grows by less than this share, 0 to "
                     "100. The larger, the fewer terms. Default 0.1.")
     white = Flag("WHITENESS", "Stop by whiteness", default=True, help="End a step of learning when the innovations no "
-                 "longer become whiter; a zone needs a pixel with five images or more. No: always take all "
-                 "ITERATIONS. Default yes.")
+                 "longer become whiter; a zone needs a pixel with five images or more. No, or with OBSERVATION, "
+                 "of whose scale innovations know nothing: always take all ITERATIONS. Default yes.")
     patience = Integer("PATIENCE", "Patience", default=10, minimum=1, maximum=100000, advanced=True, help="After how "
                        "many iterations without whiter innovations a step ends, 1 to 100000. Default 10; published 1.")
     iterations = Integer("ITERATIONS", "Iterations", default=200, minimum=1, maximum=100000, help="Of learning the "
@@ -179,12 +180,16 @@ class DeepKalmanFilter(NonlinearStatesTool):
                             "the capacity, without learning it or seeking terms (CAPACITY, LEARN, DEGREE); or take "
                             "images as they are (OBSERVATION).")
 
+    def _stops(self, job):
+        """Whether steps of learning end by whiteness."""
+        return job.value(self.white) and not job.value(self.observation)
+
     def _check_whiteness(self, job, zone, valid):
         from ...algorithms.state_estimation.whiteness import FEWEST
         from ...engine.sentences import UserError
         for z, number in enumerate(self._zoned.classes):
             most = int(valid[:, zone == z].sum(axis=0).max())
-            if job.value(self.white) and most < FEWEST:
+            if self._stops(job) and most < FEWEST:
                 raise UserError("In zone {zone} no pixel has a value in more than {count} images, and whiteness can be "
                                 "told of {least} or more. Learn without stopping by it (WHITENESS), or leave the zone "
                                 "out (ZONES).", zone=number, count=most, least=FEWEST)
@@ -328,7 +333,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
         return Settings(terminal=weight / float(np.diag(component.R).mean()), smoothing=job.value(self.smoothing),
                         weights=job.value(self.weights), complete=job.value(self.propagation) == "complete",
                         rate=rate, shared_rate=rate, steps=(steps, -(-steps // 4), steps),
-                        whiteness=job.value(self.white), patience=job.value(self.patience),
+                        whiteness=self._stops(job), patience=job.value(self.patience),
                         learn_C=job.value(self.observation), feed_forward=job.value(self.feed),
                         solver=job.value(self.solver), most=job.value(self.most), tau=job.value(self.tau))
 
@@ -364,7 +369,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                 losses = last_step(training, z)
                 rows.append({**first, "parameter": "loss", "value": float(losses[-1]), "first": float(losses[0]),
                              "unit": ""})
-                if job.value(self.white):
+                if self._stops(job):
                     course = training.course[z].mean(axis=1)
                     rows.append({**first, "parameter": "whiteness", "value": float(training.deviation[z].mean()),
                                  "first": float(course[0]), "unit": ""})
@@ -374,7 +379,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                     terms += [{**first, "equation": state, "term": term, "coefficient": float(s)}
                               for term, s in found or [("none", 0.0)]]
         for row in rows:
-            if row["parameter"] in design.names:
+            if row["parameter"].split(",")[0] in (*design.names, "observation"):
                 job.say("{component}, zone {zone}: {parameter} {value} (at first {first}).", **{
                     **row, "value": f"{row['value']:.4g}", "first": f"{row['first']:.4g}"})
         job.give_table(self.parameters_found, rows)
@@ -421,7 +426,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                          ))
         report.curves(longest, {label: course(training.loss[z] / (training.loss[z][0] or 1.0))
                                 for label, training, z, _ in shown}, "Iteration", "Loss / first loss")
-        if job.value(self.white):
+        if self._stops(job):
             report.paragraph("Whiteness deviation of the innovations, the distance of their cumulative periodogram "
                              "from that of white noise, the mean over a zone's pixels: 0 is white.")
             report.curves(longest, {label: course(training.course[z].mean(axis=1))
