@@ -81,6 +81,27 @@ def test_other_methods_find_that_sparsity(scene, method, within, tmp_path):
     assert found["RMSE"] <= best["RMSE"] * (1 + within / 10)
 
 
+def test_the_slope_of_the_error_is_right_for_spectra_that_are_alike():
+    """Which gradient steps hardly contract, so that they carry a hundredth of it, or its opposite."""
+    torch = pytest.importorskip("torch")
+    from subpixel.algorithms.state_estimation.bilevel import surrogate
+    from subpixel.tools.states.tunehyperparameters import KEPT, STEPS, Sparsity
+    rng = np.random.default_rng(0)
+    M = np.linspace(1, 2, BANDS)[:, None] + 0.02 * rng.random((BANDS, P))
+    Z = rng.dirichlet(np.full(P, 0.3), 40).T
+    problem = Sparsity(M @ Z + rng.normal(0, 0.01, (BANDS, 40)), M, Z)
+    step, loss, begin = problem.contraction()
+    for theta in (-9.0, -6.0, -4.0):
+        at = torch.tensor([theta], dtype=torch.float64)
+        value, slope = surrogate(step, loss, begin(at), at, STEPS, KEPT)
+        assert value == pytest.approx(problem.cost(theta), rel=1e-6)
+        near = (problem.cost(theta + 1e-5) - problem.cost(theta - 1e-5)) / 2e-5
+        assert float(slope[0]) == pytest.approx(near, rel=1e-3)
+    at = torch.tensor([5.0], dtype=torch.float64)   # where all fractions are 0
+    value, slope = surrogate(step, loss, begin(at), at, STEPS, KEPT)
+    assert value == pytest.approx(np.square(Z).mean()) and not slope.any()
+
+
 def test_total_variation_is_worth_its_weight(tmp_path):
     given, M, cube, truth = made(tmp_path, even=True)
     rows, numbers, _ = tune(tmp_path, given, TOOL="sunsaltv", POINTS=6, LOW=1e-4)

@@ -11,6 +11,7 @@ from ._states import QUANTITY
 PIXELS = 2000      # of an image, or of a sequence, at most, that are looked at
 VALUES = 8_000_000   # entries of the Hessians of all series, at most
 YEAR = 365.25
+RIDGE = 1e-12      # of a library's largest eigenvalue, by which spectra that are equal are told apart
 STEPS = 400        # of an inner problem
 KEPT = 200         # of them, through which gradients go back
 DRAWN = 200        # steps of the inner problem and of its adjoint for a stochastic gradient
@@ -307,10 +308,11 @@ class Sparsity:
 
     def contraction(self):
         """
-        Projected gradient steps in units of the library, the mean squared error, and where to begin at a theta.
+        Projected Newton steps in units of the library, the mean squared error, and where to begin at a theta.
 
-        That is at the exact answer, so that the steps only carry the gradient, (2.3.44): for spectra that are alike
-        they would come near it slowly.
+        That is at the exact answer, so that the steps only carry the gradient, (2.3.44). On spectra that are above 0
+        there a step is Newton's, on others the gradient's: the derivative then is exact after one of them, where
+        gradient steps alone, which spectra that are alike hardly contract, would carry a small part of it.
         """
         import numpy as np
         import torch
@@ -321,17 +323,27 @@ class Sparsity:
         M, Y, Z = (torch.tensor(np.asarray(part, np.float64))
                    for part in (self.M / scale**0.5, self.Y.T / scale**0.5, self.Z.T))
         G, C = M.T @ M, Y @ M
-        size = 1 / float(torch.linalg.eigvalsh(G)[-1])
+        largest, newton = float(torch.linalg.eigvalsh(G)[-1]), {}
 
         def step(x, theta):
-            return (x - size * (x @ G - C + theta[0].exp())).clamp(min=0)
+            slope = x @ G - C + theta[0].exp()
+            above, places, inverse = (newton[name] for name in ("above", "places", "inverse"))
+            move = torch.einsum("qij,qj->qi", inverse, slope.gather(1, places))
+            return (x - torch.where(above, torch.zeros_like(x).scatter(1, places, move), slope / largest)).clamp(min=0)
 
         def loss(x, theta, pixels=None):
             off = (x - Z).square().mean(dim=1)
             return off.mean() if pixels is None else (pixels * off).mean()
 
         def begin(theta):
-            return torch.tensor(sunsal(self.Y, self.M, float(theta[0].exp()) * scale).A.T)
+            x = torch.tensor(sunsal(self.Y, self.M, float(theta[0].exp()) * scale).A.T)
+            above = x > 0
+            places = above.double().topk(int(above.sum(dim=1).max())).indices   # and others, where there are fewer
+            own = above.gather(1, places).double()
+            among = own[:, :, None] * G[places[:, :, None], places[:, None]] * own[:, None]
+            inverse = torch.linalg.inv(among + largest * torch.diag_embed(1 - own + RIDGE))
+            newton.update(above=above, places=places, inverse=inverse)
+            return x
         return step, loss, begin
 
 
