@@ -208,20 +208,23 @@ class Scene:
         """
         Windows that cover the raster, each small enough for memory, following its own blocks.
 
-        With `rows` they are strips of full width, so that the pixels come in row-major order. `bands` is the number
-        of bands read at once, where that is another than the raster's own.
+        Tiles that are too large are cut up one after the other, so that each is decoded once. With `rows` windows are
+        strips of full width, so that the pixels come in row-major order. `bands` is the number of bands read at once,
+        where that is another than the raster's own.
         """
         height, width = self._block_shape
         limit = max(1, min(BLOCK_VALUES // (bands or self.count), BLOCK_PIXELS))
         if rows or width >= self.width:
             width = self.width if rows else max(1, min(self.width, limit))
             fit = max(1, limit // width)
-            height = fit if fit < height else fit // height * height
+            tile = height = fit if fit < height else fit // height * height
         else:
             width = min(width * max(1, limit // (height * width)), self.width, limit)
-            height = max(1, min(height, limit // width))
-        return [Window(left, top, min(width, self.width - left), min(height, self.height - top))
-                for top in range(0, self.height, height) for left in range(0, self.width, width)]
+            tile = height
+            height = -(-tile // -(-tile // max(1, min(tile, limit // width))))   # parts of a tile are alike
+        ends = [(top, min(top + tile, self.height)) for top in range(0, self.height, tile)]
+        return [Window(left, top, min(width, self.width - left), min(height, end - top)) for first, end in ends
+                for left in range(0, self.width, width) for top in range(first, end, height)]
 
     def _bands(self, bands, window):
         """These bands in a window, (bands, n), in the raster's own type."""

@@ -87,6 +87,16 @@ def test_windows_follow_the_rasters_own_blocks(tmp_path, monkeypatch):
     assert all(window.col_off % 16 == 0 and window.row_off % 32 == 0 for window in windows)
 
 
+def test_large_tiles_are_cut_up_one_after_the_other(tmp_path, monkeypatch):
+    path = write(tmp_path / "scene.tif", cube(2, 100, 150), tiled=True, blockxsize=64, blockysize=64)
+    monkeypatch.setattr(raster, "BLOCK_VALUES", 2 * 64 * 20)
+    windows = Scene(path).windows()
+    assert [window.height for window in windows[:4]] == [16] * 4
+    tiles = [(window.row_off // 64, window.col_off // 64) for window in windows]
+    assert tiles == sorted(tiles)
+    assert all((window.row_off + window.height - 1) // 64 == tile for window, (tile, _) in zip(windows, tiles))
+
+
 def test_strips_are_taken_whole_where_they_fit(tmp_path, monkeypatch):
     path = write(tmp_path / "scene.tif", cube(2, 50, 70), blockysize=4)
     monkeypatch.setattr(raster, "BLOCK_VALUES", 2 * 70 * 11)
