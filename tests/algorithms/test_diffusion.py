@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 
 from dataclasses import replace
 
+from subpixel.algorithms.state_estimation import diffusion as module
 from subpixel.algorithms.state_estimation.diffusion import (Learned, ScoreNetwork, Settings, VarianceExploding,
                                                             VariancePreserving, fit_score, learn, particles, sample)
 from subpixel.algorithms.state_estimation.kalman import kalman_filter
@@ -138,6 +139,51 @@ def test_learned_networks_follow_many_series_with_gaps(regress):
     ours, spread, _ = moments(y, TREND, settings)
     assert np.abs((ours - mean) / sd).mean() < 0.4
     np.testing.assert_allclose((spread / sd).mean(axis=(1, 2)), 1, atol=0.2)
+
+
+@pytest.mark.parametrize("regress", [True, False])
+def test_pairs_to_learn_from_are_standardised_states_and_what_is_known_of_their_series(monkeypatch, regress):
+    shown = []
+    monkeypatch.setattr(module, "fit_score", lambda network, x, c, *others: shown.append((x, c)) or 0.0)
+    y, _, _ = observed(TREND, 6, gap=False)
+    settings = replace(UNTAUGHT, members=40, pool=50, regress=regress)
+    generator, x = np.random.default_rng(3), np.random.default_rng(4).normal(size=(40, 6, 2)) * np.arange(1, 7)[:, None]
+    x[..., 1] += 0.5 * x[..., 0]
+    noisy = x[..., :1] + np.random.default_rng(5).normal(size=(40, 6, 1))
+    standard = module._Standard(x, noisy, regress)
+    learned = module._learned(standard, x, noisy, generator, rng(), settings, None)
+    (u, c), = shown
+    assert u.shape == (50, 2) and c.shape == (50, 1 + 2 + 2 + 2)
+    whole, w = standard.states(x, noisy), standard.observations(noisy)
+    told = np.clip((standard.facts - learned.middle) / learned.scale, -4, 4)
+    for row, conditions in zip(u.numpy(), c.numpy()):
+        a, q = np.unravel_index(np.abs(whole - row).sum(axis=2).argmin(), (40, 6))
+        np.testing.assert_allclose(row, whole[a, q], atol=1e-5)
+        np.testing.assert_allclose(conditions, [*np.clip(w[a, q], -4, 4), *told[q]], atol=1e-5)
+    covariance = np.einsum("aqi,aqj->qij", whole, whole) / 39
+    np.testing.assert_allclose(covariance, np.broadcast_to(np.eye(2), (6, 2, 2)), atol=1e-6)
+    across = np.einsum("aqi,aqj->qij", whole, w) / 39
+    assert np.abs(across).max() < 1e-6 if regress else np.abs(across[:, 0]).min() > 0.3
+    np.testing.assert_allclose(standard.back(whole, noisy[7])[7], x[7], atol=1e-6)
+
+
+def test_series_that_are_alike_are_told_nothing_of_each_other(monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "fit_score", lambda network, x, c, *others: shown.append(c) or 0.0)
+    x = np.repeat(np.random.default_rng(4).normal(size=(40, 1, 1)), 3, axis=1)
+    noisy = x + np.repeat(np.random.default_rng(5).normal(size=(40, 1, 1)), 3, axis=1)
+    module._learned(module._Standard(x, noisy, True), x, noisy, np.random.default_rng(3), rng(), UNTAUGHT, None)
+    assert not shown[0][:, 1:].any() and shown[0][:, :1].any()
+
+
+def test_later_networks_go_on_from_the_one_before_which_stays_as_it_is():
+    y, _, _ = observed(TREND, 6, gap=False)
+    for later, same in (((0, 1e-4), True), ((2, 1e-2), False)):
+        settings = replace(UNTAUGHT, members=60, first=(3, 1e-2), later=later)
+        networks = [each.network.weights for each in learn(y, DAYS, TREND, np.random.default_rng(0), settings)]
+        for before, after in zip(networks, networks[1:]):
+            assert all(torch.equal(a[0], b[0]) for a, b in zip(before, after)) == same
+        assert len({id(each[0][0]) for each in networks}) == len(DAYS)
 
 
 class TwoEnds(Forward):

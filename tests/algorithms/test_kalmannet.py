@@ -210,6 +210,9 @@ def test_one_of_eight_given_series_is_held_out_and_the_best_weights_are_kept():
         return float(sum(total for total, _ in parts) / sum(count for _, count in parts))
     pairs = [loss([a, b]) for a in range(16) for b in range(a)]
     assert np.abs(np.array(pairs) - best).min() < 1e-5 * best, "that of two series, with the weights kept"
+    factor, network.factor = network.factor, 1.0
+    squares = np.square(network.estimate(y, DAYS).innovation.astype(float))
+    assert factor == pytest.approx(squares[1:].mean(), rel=1e-5) and factor != pytest.approx(squares.mean(), rel=1e-3)
 
 
 def test_hidden_states_have_the_sizes_asked_for():
