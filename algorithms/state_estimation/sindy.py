@@ -13,7 +13,7 @@ from sklearn.linear_model import orthogonal_mp_gram
 SOLVERS = ("omp", "lh")
 WEIGHTS = np.logspace(-6, 8, 113)   # of roughness, beside the fit, of which generalised cross-validation takes one
 FLOOR = 1e-4                        # of the course of a state: what is less than that is an error of the integrals
-ABSENT = 1e8                        # times a state's variance: that of a state that is missing
+ABSENT = 1e4                        # times a state's variance: that of a state that is missing
 AT_ONCE = 2**22                     # numbers of the matrices (T, T) that are held
 ROUNDS = 3                          # of regression, each with the errors that follow from the terms found before
 SHARES = np.concatenate([[0.0], np.logspace(-6, 0, 13)])   # of the changes, that are noise of the process

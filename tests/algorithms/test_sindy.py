@@ -176,6 +176,17 @@ def test_missing_states_tell_nothing():
     assert [(dictionary.terms[i], j) for i, j in zip(*np.nonzero(s))] == [((0, 0, 0), 0)]
 
 
+@pytest.mark.parametrize("gap", [slice(10, 12), slice(5, 25)])
+def test_gaps_in_series_without_noise_leave_a_covariance(gap):
+    """Errors of missing states are far larger than those of exact ones, but not by more than numbers hold."""
+    days = np.arange(40.0)
+    X = 3 + np.outer([0.2, 0.3], days)[..., None]
+    seen = np.ones(X.shape, bool)
+    seen[:, gap] = False
+    s = discover(X, Smoother(days), lambda x: 0 * x, Dictionary(1, degree=1), seen=seen)
+    np.testing.assert_allclose(s[:, 0], [0.25, 0], atol=1e-3)
+
+
 def test_pruning_takes_away_as_long_as_the_residue_stays():
     """Independent columns: the residue of a set of columns is known."""
     A = np.eye(6)[:, :5]
