@@ -91,6 +91,8 @@ def test_rates_of_two_zones_are_found_and_told_apart(tmp_path):
         np.testing.assert_allclose(8 * np.exp(file["0.p"][:, 0]), [value(result, zone, "rate") for zone in (3, 7)])
     words = (out / "report").read_text(encoding="utf-8")
     assert all(part in words for part in ("first loss", "Whiteness deviation", "Gain, zone 7"))
+    assert f"<td>7</td><td>Band 1</td><td>rate</td><td>{value(result, 7, 'rate'):.4g}</td><td>8</td>" in words
+    assert "<td>loss</td>" not in words and "Missing terms" not in words
 
 
 def test_noise_is_found_whatever_the_rate(tmp_path):
@@ -137,11 +139,14 @@ def test_a_missing_term_is_found(tmp_path, solver):
     """Decay to a level, dx/dt = -5 (x - 0.4) per year, of which a random walk knows nothing: no steps explain it."""
     x0 = np.random.default_rng(3).uniform(-1, 2, (ROWS, COLS))
     x = 0.4 + (x0 - 0.4) * np.exp(-5 * DAYS[:, None, None] / YEAR)
-    _, result, _, _ = run(tmp_path, written(tmp_path, x, 0.01), QUANTITY="values", DEGREE=2, ITERATIONS=40,
-                          SOLVER=solver)
+    states, result, _, out = run(tmp_path, written(tmp_path, x, 0.01), QUANTITY="values", DEGREE=2, ITERATIONS=40,
+                                 SOLVER=solver, more=("TERMS", "REPORT"))
+    assert np.sqrt(np.nanmean((states["STATES"][4:, 0] - x[4:])**2)) < 0.006, "noise is not taken for steps"
     found = {row["term"]: row["coefficient"] for row in result["tables"]["TERMS"]}
     assert sorted(found) == ["1", "level"]
     np.testing.assert_allclose([found["1"], found["level"]], [2, -5], rtol=0.15)
+    words = (out / "report").read_text(encoding="utf-8")
+    assert f"<td>level</td><td>1</td><td>{found['1']:.4g}</td>" in words and "<h2>Parameters</h2>" not in words
 
 
 def test_terms_are_given_for_slopes_in_a_year():

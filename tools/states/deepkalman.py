@@ -10,6 +10,7 @@ from ._zones import ZONES, FinalState, Zoned, final_state
 
 LEAST_STEP = 0.1    # of the noise, that states step from image to image
 CURVES = 6          # in a plot of the report
+ROWS = 100          # in a table of the report, at most
 HIDDEN = "trend", "seasonal"   # dynamics with states that images do not show one by one
 WITHOUT_COURSE = "walk", "logistic", "table"   # those whose random steps would stand for terms that they lack
 
@@ -30,8 +31,8 @@ class DeepKalmanFilter(NonlinearStatesTool):
     the gains. A step ends after ITERATIONS, or when the innovations, what the images differ from their predictions, no
     longer become more like white noise. Where terms are sought, or more than gains of logistic growth is
     learned, noise that is not given is estimated with a local linear trend (of seasons, with them), which follows
-    changes of any course: otherwise random steps would stand for what is missing. Steps from image to image are at
-    least a tenth of it. Steps that are given and too large hide terms, too.
+    changes of any course: otherwise random steps would stand for what is missing, and states follow the noise. Steps
+    from image to image are at least a tenth of it.
 
     Gains and terms that are learned from few dates follow their noise: compare the learned gains with the Kalman gains
     in the report. For linear dynamics with the right noise, the Kalman filter is as good and far faster.
@@ -136,9 +137,9 @@ class DeepKalmanFilter(NonlinearStatesTool):
     saved = FileOutput("MODEL", "Model", create=False, extensions=("npz",), help="File with the dynamics and, for each "
                        "zone, all that was learned, for the tool that applies it to other images of the same bands, "
                        "zones and intervals between dates (applyfilter).")
-    report = replace(StatesTool.report, help="HTML file with the noise, the loss and the whiteness of the innovations "
-                     "along the iterations, learned gains beside Kalman gains, the course of the mean and of some "
-                     "pixels with their bands of two standard deviations, and maps.")
+    report = replace(StatesTool.report, help="HTML file with the noise, parameters and terms, the loss and the whiteness "
+                     "of the innovations along the iterations, learned gains beside Kalman gains, the course of the "
+                     "mean and of some pixels with their bands of two standard deviations, and maps.")
     example = {"IMAGES": "fractionimages", "SAMPLE": 10, "ITERATIONS": 5, "WHITENESS": False, "STEPNOISE": 0.5,
                "NOISE": 0.1}
 
@@ -384,6 +385,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
                     **row, "value": f"{row['value']:.4g}", "first": f"{row['first']:.4g}"})
         job.give_table(self.parameters_found, rows)
         job.give_table(self.terms, terms)
+        self._rows, self._terms = [row for row in rows if row["parameter"] not in ("loss", "whiteness")], terms
 
     def _learned(self, job, C, states, learned, z):
         """Rows of the parameters, the observation and the feed-forward gain that a zone has learned."""
@@ -418,6 +420,14 @@ class DeepKalmanFilter(NonlinearStatesTool):
             report.paragraph("The states, their uncertainty and the maps have the scale of the final state or the "
                              "capacity; the points of the images have their own. Of a state, images show the share "
                              "that the table of parameters calls observation.")
+        for heading, rows, wanted in (("Parameters", self._rows, self._rows),
+                                      ("Missing terms", self._terms, job.value(self.degree))):
+            if wanted:
+                report.heading(heading)
+                if len(rows) > ROWS:
+                    report.paragraph(f"The first {ROWS} of {len(rows)}.")
+                report.table([name if name != "first" else "at first" for name in rows[0]],
+                             [row.values() for row in rows[:ROWS]])
         report.heading("Learning")
         report.paragraph("Loss along the iterations, relative to the first: parameters, terms and gains, one after the "
                          "other, between which it leaps, as corrections weigh otherwise. Each cycle of seeking terms "
