@@ -137,9 +137,9 @@ class DeepKalmanFilter(NonlinearStatesTool):
     saved = FileOutput("MODEL", "Model", create=False, extensions=("npz",), help="File with the dynamics and, for each "
                        "zone, all that was learned, for the tool that applies it to other images of the same bands, "
                        "zones and intervals between dates (applyfilter).")
-    report = replace(StatesTool.report, help="HTML file with the noise, parameters and terms, the loss and the whiteness "
-                     "of the innovations along the iterations, learned gains beside Kalman gains, the course of the "
-                     "mean and of some pixels with their bands of two standard deviations, and maps.")
+    report = replace(StatesTool.report, help="HTML file with the noise, parameters and terms, the loss and the "
+                     "whiteness of the innovations along the iterations, learned gains beside Kalman gains, the course "
+                     "of the mean and of some pixels with their bands of two standard deviations, and maps.")
     example = {"IMAGES": "fractionimages", "SAMPLE": 10, "ITERATIONS": 5, "WHITENESS": False, "STEPNOISE": 0.5,
                "NOISE": 0.1}
 
