@@ -139,7 +139,7 @@ def test_a_missing_term_is_found(tmp_path, solver):
     """Decay to a level, dx/dt = -5 (x - 0.4) per year, of which a random walk knows nothing: no steps explain it."""
     x0 = np.random.default_rng(3).uniform(-1, 2, (ROWS, COLS))
     x = 0.4 + (x0 - 0.4) * np.exp(-5 * DAYS[:, None, None] / YEAR)
-    states, result, _, out = run(tmp_path, written(tmp_path, x, 0.01), QUANTITY="values", DEGREE=2, ITERATIONS=40,
+    states, result, _, out = run(tmp_path, written(tmp_path, x, 0.01), QUANTITY="values", DEGREE=2, ITERATIONS=80,
                                  SOLVER=solver, more=("TERMS", "REPORT"))
     assert np.sqrt(np.nanmean((states["STATES"][4:, 0] - x[4:])**2)) < 0.006, "noise is not taken for steps"
     found = {row["term"]: row["coefficient"] for row in result["tables"]["TERMS"]}
