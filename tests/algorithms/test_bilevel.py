@@ -129,6 +129,9 @@ def test_what_the_outer_problem_says_of_theta_itself_is_added(ridge):
                       inner_steps=60, adjoint_steps=60, batch=2, rates=lambda k: 1.0)[1::-1])
     for found, slope in slopes:
         assert found == pytest.approx(value, rel=1e-6) and float(slope) == pytest.approx(known, rel=1e-6)
+    *_, x = sid(lambda x, theta, y: ridge.step(x, theta), loss, start(), at, lambda: (None, None), inner_steps=1,
+                adjoint_steps=1, batch=1, rates=lambda k: 0.25)
+    torch.testing.assert_close(x, 0.75 * start() + 0.25 * ridge.step(start(), at))
 
 
 def fixed(ridge):
