@@ -9,6 +9,8 @@ import subpixel.engine.raster as engine_raster
 from subpixel.algorithms.state_estimation.kalmanfilter import estimate, noise_levels
 from subpixel.algorithms.state_estimation.model import LinearTrend, RandomWalk, restart, start
 from subpixel.engine.sentences import UserError
+from subpixel.tools import all_tools
+from subpixel.tools.states._states import StatesTool
 
 ROWS, COLS, T = 9, 11, 14
 NODATA = -9999.0
@@ -231,3 +233,11 @@ def test_forecasts_of_fractions_grow_uncertain_as_far_as_fractions_can(out):
     found, _, _ = run(out, fractions(out), AT="2021-01-01, 2060-01-01", STEPNOISE=2, NOISE=0.3)
     sd = found["UNCERTAINTY"][:, :, :8]
     assert (sd[-1] > sd[-3]).all() and sd[-1].min() > 0.2 and sd.max() <= 0.5
+
+
+@pytest.mark.parametrize("id", [id for id, tool in all_tools().items() if issubclass(tool, StatesTool)])
+def test_dynamics_come_before_what_they_take_and_noise_after_steps(id):
+    names = [parameter.name for parameter in all_tools()[id].parameters()]
+    order = ("IMAGES", "DATES", "QUANTITY", "DYNAMICS", "RATE", "CAPACITY", "PERIOD", "HARMONICS", "OPERATOR",
+             "INTERVAL", "STEPNOISE", "NOISE", "AT")
+    assert names[:len(set(order) & set(names))] == [name for name in order if name in names]

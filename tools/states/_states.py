@@ -334,10 +334,18 @@ class NonlinearStatesTool(StatesTool):
 
     dynamics = replace(DYNAMICS, options={**LINEAR, "logistic": "Logistic growth or decay"}, help=DYNAMICS.help.replace(
         " A table:", " Logistic: growth to CAPACITY at RATE, or decay. A table:"))
-    noise = replace(NOISE, help=NOISE.help.replace(" for each band.", " for each band; with logistic dynamics, by that "
-                    "of a local linear trend, which follows growth of any rate."))
-    rate = Real("RATE", "Rate (per year)", default=4.0, minimum=-1e4, maximum=1e4, help="Of logistic growth: at first "
-                "by which factor, as a natural logarithm, a small value grows in a year; negative for decay; -10000 to "
-                "10000. Default 4, from a tenth of the capacity to nine tenths in about 13 months.")
+    rate = Real("RATE", "Rate (per year)", default=4.0, minimum=-1e4, maximum=1e4, help="Of logistic growth, the "
+                "same for all bands: at first by which factor, as a natural logarithm, a small value grows in a year; "
+                "negative for decay; -10000 to 10000. Default 4, from a tenth of the capacity to nine tenths in about "
+                "13 months.")
     capacity = Real("CAPACITY", "Capacity", default=1.0, minimum=1e-9, maximum=1e9, help="Of logistic growth: the "
                     "value to which it leads, in the images' units, above 0. Default 1.")
+    # what is declared again comes last: dynamics first, then what they take
+    period = PERIOD
+    harmonics = HARMONICS
+    operator = OPERATOR
+    interval = INTERVAL
+    step = STEP
+    noise = replace(NOISE, help=NOISE.help.replace(" for each band.", " for each band; with logistic dynamics, by that "
+                    "of a local linear trend, which follows growth of any rate."))
+    at = AT
