@@ -12,7 +12,7 @@ from sklearn.linear_model import orthogonal_mp_gram
 
 SOLVERS = ("omp", "lh")
 WEIGHTS = np.logspace(-6, 8, 113)   # of roughness, beside the fit, of which generalised cross-validation takes one
-FLOOR = 1e-4                        # of the course of a state: what is less than that is an error of the integrals
+FLOOR = 1e-3                        # of the course of a state: what is less is an error of integrals, or of a filter
 ABSENT = 1e4                        # times a state's variance: that of a state that is missing
 AT_ONCE = 2**22                     # numbers of the matrices (T, T) that are held
 ROUNDS = 3                          # of regression, each with the errors that follow from the terms found before
@@ -303,10 +303,11 @@ def _white(rows, noise, floor, terms):
         U, values, _ = np.linalg.svd(weights[:, None] * others, full_matrices=False)
         U, values = U[:, values > LIMIT], values[values > LIMIT]
         left, free = weights * b, max(len(b) - len(values), 1)
-        left = max(left @ left - np.sum((U.T @ left)**2), np.finfo(float).tiny)
-        unlikely = free * np.log(left) - 2 * np.log(weights).sum() + 2 * np.log(values).sum()
+        left = left @ left - np.sum((U.T @ left)**2)
+        size = max(left / free, floor)
+        unlikely = left / size + free * np.log(size) - 2 * np.log(weights).sum() + 2 * np.log(values).sum()
         if unlikely < least:
-            least, best = unlikely, weights / np.sqrt(max(left / free, floor))
+            least, best = unlikely, weights / np.sqrt(size)
     return best[:, None] * rows
 
 
