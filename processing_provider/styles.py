@@ -18,6 +18,7 @@ from .words import tr
 
 STOPS = 11
 SHADES = 5
+EDGES = "#202020", "#ffffff"   # of bright lines, and of dark ones
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):
@@ -240,12 +241,13 @@ def style_features(path, answer):
         return
     ramp, ranges = _named_ramp("Viridis"), []
     for step in range(SHADES):
-        colour = ramp[round(step * (STOPS - 1) / (SHADES - 1))].name()
-        symbol = QgsLineSymbol.createSimple({"line_color": colour, "line_width": "0.8"}) \
-            if answer["geometry"] == "line" else QgsFillSymbol.createSimple(
-                {"style": "no", "outline_color": colour, "outline_width": "0.6"})
+        colour = ramp[round(step * (STOPS - 1) / (SHADES - 1))]
+        # a bright line on a bright image is seen by its edges, and a dark one on a dark image
+        symbol = _stroke(answer["geometry"], EDGES[colour.lightness() < 128], 1.4)
+        core = _stroke(answer["geometry"], colour.name(), 0.7)
+        symbol.appendSymbolLayer(core.symbolLayer(0).clone())
         low, high = step / SHADES, (step + 1) / SHADES
-        ranges.append(QgsRendererRange(low, high, symbol, f"{low:g} - {high:g}"))
+        ranges.append(QgsRendererRange(low, high, symbol, f"{answer['shade']} {low:g} - {high:g}"))
     layer.setRenderer(QgsGraduatedSymbolRenderer(answer["shade"], ranges))
     begin, end = answer["times"]
     temporal = layer.temporalProperties()
@@ -255,6 +257,13 @@ def style_features(path, answer):
     temporal.setLimitMode(Qgis.VectorTemporalLimitMode.IncludeBeginExcludeEnd)
     temporal.setIsActive(True)
     layer.saveNamedStyle(str(path.with_suffix(".qml")))
+
+
+def _stroke(geometry, colour, width):
+    """A symbol of lines, or of the outlines of polygons, so many millimetres wide."""
+    if geometry == "line":
+        return QgsLineSymbol.createSimple({"line_color": colour, "line_width": str(width)})
+    return QgsFillSymbol.createSimple({"style": "no", "outline_color": colour, "outline_width": str(width)})
 
 
 def style_spectra(path, answer):

@@ -1,11 +1,15 @@
 """Filtered series in QGIS: further dates play among the images' own, values have one range of colours."""
 
 import fixtures
+import numpy as np
 import pytest
 from conftest import Feedback
-from qgis.core import (QgsApplication, QgsDateTimeRange, QgsProcessingContext, QgsProcessingUtils, QgsProject,
-                       QgsRasterLayer)
-from qgis.PyQt.QtCore import QDateTime, Qt
+from osgeo import gdal
+from qgis.core import (QgsApplication, QgsDateTimeRange, QgsMapRendererParallelJob, QgsMapSettings,
+                       QgsProcessingContext, QgsProcessingUtils, QgsProject, QgsRasterLayer, QgsVectorLayer)
+from qgis.PyQt.QtCore import QDateTime, QSize, Qt
+from qgis.PyQt.QtGui import QColor
+from test_states_input import box
 
 FURTHER = ("2020-07-15", "2020-11-15")
 DATES = sorted((*fixtures.DATES, *FURTHER))
@@ -76,3 +80,39 @@ def test_states_lie_above_their_uncertainty_and_innovations_whatever_their_folde
         details.postProcessor().postProcessLayer(layers[path], context, Feedback())
     assert [group.name()[:3] for group in root.children()] == ["Sta", "Unc", "Inn", "of "]
     assert [len(group.findLayers()) for group in root.children()] == [3, 3, 3, 0] and len(project.mapLayers()) == 9
+
+
+@pytest.mark.parametrize("name", ["TRACK", "BOXES"])
+def test_a_track_and_its_boxes_are_seen_on_images_of_any_colour(name, run, tmp_path):
+    examples = [fixtures.raster(tmp_path / f"spot_{date}.tif", spot(col), gdal.GDT_Float32)
+                for date, col in (("20200101", 8), ("20200102", 12), ("20200103", 16))]
+    start = box(tmp_path / "start.gpkg", 4, 8, 13, 17)
+    found = run("tracker", {"IMAGES": examples, "START": start, "TRACK": str(tmp_path / "track.gpkg"),
+                            "BOXES": str(tmp_path / "boxes.gpkg")})
+    layer = QgsVectorLayer(found[name], "x")
+    assert layer.loadDefaultStyle()[1]
+    assert [each.label() for each in layer.renderer().ranges()][0] == "confidence 0 - 0.2"
+    for each in layer.renderer().ranges():
+        edge, core = (each.symbol().symbolLayer(number) for number in (0, 1))
+        edge, core = ((one.color() if name == "TRACK" else one.strokeColor()).lightness() for one in (edge, core))
+        assert abs(edge - core) > 60
+    settings = QgsMapSettings()
+    settings.setLayers([layer])
+    settings.setDestinationCrs(layer.crs())
+    settings.setExtent(layer.extent().buffered(100))
+    settings.setOutputSize(QSize(200, 200))
+    for colour in ("#fde725", "#440154", "#ffffff", "#000000"):   # the ends of the ramp, and of greys
+        settings.setBackgroundColor(QColor(colour))
+        job = QgsMapRendererParallelJob(settings)
+        job.start()
+        job.waitForFinished()
+        image, background = job.renderedImage(), QColor(colour)
+        seen = sum(abs(image.pixelColor(x, y).lightness() - background.lightness()) > 60
+                   for x in range(200) for y in range(200))
+        assert seen > 50, colour
+
+
+def spot(column):
+    """An image (1, ROWS, COLS) with a bright spot around a column of row 12."""
+    y, x = np.mgrid[:fixtures.ROWS, :fixtures.COLS] + 0.5
+    return 100 * np.exp(-((x - column) ** 2 + (y - 12) ** 2) / 8)[None]
