@@ -153,6 +153,18 @@ def test_quantiles_of_fractions(tmp_path):
     assert (cuts[-1, 1, 2] - cuts[-1, 1, 0]).mean() > 1.2 * wide[-1, 1].mean(), "a forecast"
 
 
+def test_of_more_particles_fewer_pixels_are_learned_from(tmp_path, monkeypatch):
+    import subpixel.algorithms.state_estimation.diffusion as diffusion
+    import subpixel.tools.states.diffusionfilter as tool
+    given, counts, learn = index(tmp_path), [], diffusion.learn
+    monkeypatch.setattr(diffusion, "learn", lambda y, *more, **options: counts.append(y.shape[1]) or learn(
+        y, *more, **options))
+    for limit in (tool.LEARNT, 20 * 16, 1):
+        monkeypatch.setattr(tool, "LEARNT", limit)
+        run("diffusionfilter", tmp_path, given, **{**WALK, "EPOCHS": 0, "MEMBERS": 20, "STEPS": 2})
+    assert counts == [62, 16, 9]   # of 62 pixels every one, fourth and seventh
+
+
 def test_blocks_are_smaller_for_more_quantiles(tmp_path, monkeypatch):
     from subpixel.engine.sequences import Sequence
     given, asked, windows = index(tmp_path), [], Sequence.windows

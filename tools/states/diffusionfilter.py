@@ -7,7 +7,8 @@ from . import _saved
 from ._model import in_parts
 from ._states import NonlinearStatesTool, StatesTool
 
-TAUGHT = 100          # pixels from whose particles networks learn
+TAUGHT = 10, 100      # pixels from whose particles networks learn, at least and at most
+LEARNT = 10_000_000   # states of these particles, but for the least
 PAIRS = 4000          # of them, that a network learns from at a date
 LATER = 0.4, 0.1      # of epochs and learning rate, at dates after the first: 200 of 500, and 1e-4 of 1e-3
 NUMBERS = 4_000_000   # states of particles at once
@@ -87,7 +88,8 @@ class DiffusionFilter(NonlinearStatesTool):
         self.held = StatesTool.held + 2 * len(self._levels)
         needed = np.isin(np.arange(model.T), model.observed)
         Y, valid = self._sample
-        every = -(-Y.shape[2] // TAUGHT)
+        size = job.value(self.members) * max(each.forward.n for each in model.components)
+        every = -(-Y.shape[2] // min(max(LEARNT // size, TAUGHT[0]), TAUGHT[1]))
         y = self._at_all_dates(model, model.series(Y[:, :, ::every], valid[:, ::every]))
         settings, networks = [self._settings(job, each) for each in model.components], []
         self._losses, total = {}, len(model.components) * sequence.T + 1
@@ -118,8 +120,8 @@ class DiffusionFilter(NonlinearStatesTool):
             return np.stack(mean), np.stack(sd), np.stack(cuts)
 
         def estimate_block(Y, valid):
-            size = max(1, NUMBERS // (job.value(self.members) * max(each.forward.n for each in model.components)))
-            values, sd, cuts = (each.astype(np.float32) for each in in_parts(estimate_some, size, Y, valid))
+            parts = in_parts(estimate_some, max(1, NUMBERS // size), Y, valid)
+            values, sd, cuts = (each.astype(np.float32) for each in parts)
             return values, sd, {self.quantiles.name: cuts}
         return estimate_block
 
