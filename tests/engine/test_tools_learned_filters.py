@@ -1,5 +1,7 @@
 """KalmanNet, its models and the diffusion filter through the engine: what is written, reused and refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from toolruns import raster, read, run_tool
@@ -7,8 +9,10 @@ from toolruns import raster, read, run_tool
 pytest.importorskip("torch")
 
 from subpixel.algorithms.state_estimation.kalmanfilter import estimate
-from subpixel.algorithms.state_estimation.model import RandomWalk, start
+from subpixel.algorithms.state_estimation.model import RandomWalk, Seasonal, StateSpace, start
 from subpixel.engine.sentences import UserError
+from subpixel.tools.states import kalmannet
+from subpixel.tools.states._model import Model
 
 ROWS, COLS, T = 7, 9, 8
 DATES = [f"2021-{month:02d}-{day:02d}" for month in range(1, 5) for day in (3, 19)]
@@ -146,11 +150,57 @@ def test_quantiles_of_fractions(tmp_path):
     cuts = found["QUANTILES"].reshape(T + 1, 3, 3, ROWS, COLS)
     assert result["folders"]["QUANTILES"][0]["names"] == [f"{name} {level} %" for name in NAMES
                                                           for level in (10, 50, 90)]
+    assert {look["band"] for look in result["folders"]["QUANTILES"]} == {
+        3 * (result["folders"]["STATES"][0]["band"] - 1) + 2}, "the middle of the band that changes most"
     assert (np.diff(cuts, axis=2) > 0).all() and cuts.min() >= 0 and cuts.max() <= 1
     np.testing.assert_allclose(found["STATES"].sum(axis=1), 1, atol=1e-5)
     wide = (cuts[:, :, 2] - cuts[:, :, 0])[:-1]
     np.testing.assert_allclose(np.median(wide / found["UNCERTAINTY"][:-1]), 2 * 1.2816, rtol=0.15)
     assert (cuts[-1, 1, 2] - cuts[-1, 1, 0]).mean() > 1.2 * wide[-1, 1].mean(), "a forecast"
+
+
+def test_what_is_observed_of_a_state_is_written_for_all_dates(monkeypatch):
+    """Of a season that a network estimates, with a date between the images, some pixels at once."""
+    rng, days = np.random.default_rng(0), np.array([0.0, 5.0, 9.0])
+    season = Seasonal(0.1, 0.1, 30.0, 1)
+    model = Model(["index"], False, [None] * 3, days, np.array([0, 2]), [np.array([0])] * 2,
+                  [StateSpace(season, np.eye(1), np.zeros(3), np.eye(3))])
+    Y, valid = rng.normal(size=(2, 1, 5)).astype(np.float32), rng.random((2, 5)) < 0.7
+    mean, root = rng.normal(size=(3, 5, 3)), rng.normal(size=(3, 5, 3, 3))
+    begin = [0]
+
+    class Network:
+        def estimate(self, values, at):
+            part = slice(begin[0], begin[0] + values.shape[1])
+            begin[0] = part.stop
+            np.testing.assert_array_equal(at, days)
+            np.testing.assert_array_equal(values[..., 0], np.stack([
+                np.where(valid[0], Y[0, 0], np.nan), np.full(5, np.nan), np.where(valid[1], Y[1, 0], np.nan)])[:, part])
+            P = root[:, part] @ root[:, part].swapaxes(-1, -2)
+            return SimpleNamespace(mean=mean[:, part], covariance=P)
+
+    monkeypatch.setattr(kalmannet, "VALUES", 2 * 3 * 9)
+    values, sd, more = kalmannet.estimator(model, [Network()])(Y, valid)
+    shown = season.observed[0]
+    np.testing.assert_allclose(values[:, 0], mean @ shown, rtol=1e-6)
+    np.testing.assert_allclose(sd[:, 0], np.linalg.norm(root.swapaxes(-1, -2) @ shown, axis=-1), rtol=1e-6)
+    assert begin == [5] and not more
+
+
+def test_without_learning_a_season_is_that_of_the_kalman_filter(tmp_path):
+    given = index(tmp_path)
+    options = dict(WALK, DYNAMICS="seasonal", COURSENOISE=0.5, PERIOD=50, AT="2021-02-10, 2021-06-01")
+    exact = run("kalmanfilter", tmp_path, given, ("UNCERTAINTY",), **options, SMOOTH=False)[0]
+    found = run("diffusionfilter", tmp_path, given, ("UNCERTAINTY",), **{
+        **options, "EPOCHS": 0, "MEMBERS": 100, "STEPS": 25})[0]
+    assert np.nanmean(np.abs(found["STATES"] - exact["STATES"]) / exact["UNCERTAINTY"]) < 0.2
+    assert np.nanmean(found["UNCERTAINTY"] / exact["UNCERTAINTY"]) == pytest.approx(1, abs=0.15)
+
+
+def test_quantiles_of_logistic_states_stay_within_their_bounds(tmp_path):
+    found = run("diffusionfilter", tmp_path, index(tmp_path), ("QUANTILES",), **{
+        **WALK, "DYNAMICS": "logistic", "CAPACITY": 0.6, "LEVELS": "1, 99"})[0]["QUANTILES"]
+    assert 0 <= np.nanmin(found) < 0.01 and 0.59 < np.nanmax(found) <= np.float32(0.6)
 
 
 def test_of_more_particles_fewer_pixels_are_learned_from(tmp_path, monkeypatch):
