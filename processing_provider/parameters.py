@@ -21,6 +21,13 @@ GEOMETRIES = {"point": Qgis.ProcessingSourceType.VectorPoint, "line": Qgis.Proce
               "polygon": Qgis.ProcessingSourceType.VectorPolygon}
 
 
+class Rasters(QgsProcessingParameterMultipleLayers):
+    """Several rasters, or the folder of theirs, which QGIS would try as a layer of every kind, with errors printed."""
+
+    def checkValueIsAcceptable(self, value, context=None):
+        return super().checkValueIsAcceptable(files_of_folders(value) if value else value, context)
+
+
 def definition(parameter):
     """QGIS's parameter for a declared one."""
     made = _make(parameter, parameter.name, tr(parameter.label), parameter.optional)
@@ -45,7 +52,7 @@ def _make(parameter, name, label, optional):
     if isinstance(parameter, declare.RasterInput):
         return QgsProcessingParameterRasterLayer(name, label, default, optional)
     if isinstance(parameter, declare.RastersInput):
-        return QgsProcessingParameterMultipleLayers(name, label, Qgis.ProcessingSourceType.Raster, default, optional)
+        return Rasters(name, label, Qgis.ProcessingSourceType.Raster, default, optional)
     if isinstance(parameter, declare.BandsInput):
         return QgsProcessingParameterBand(name, label, default, parameter.raster, True, True)
     if isinstance(parameter, declare.SpectraInput):

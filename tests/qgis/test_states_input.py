@@ -1,6 +1,7 @@
 """Bad input to tools for states is a sentence with exit code 1, and leaves nothing behind; a no is a no."""
 
 import math
+import shutil
 
 import fixtures
 import numpy as np
@@ -118,3 +119,14 @@ def test_a_no_is_a_no_also_where_qgis_takes_it_for_a_yes(word, bands, run, tmp_p
     found = run("simulatestates", {"REST": word, "ROWS": 6, "COLUMNS": 5, "DATECOUNT": 4,
                                    "IMAGES": str(tmp_path / "images"), "TRUTH": str(tmp_path / "truth")})
     assert gdal.Open(found["IMAGELAYERS"][0]).RasterCount == bands
+
+
+def test_a_folder_of_images_is_not_tried_as_a_layer_with_errors_printed(bad, qgis_process, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in bad["indices"]:
+        shutil.copy(path, folder)
+    done = qgis_process("kalmanfilter", {"IMAGES": str(folder), "QUANTITY": "values", "NOISE": 0.03, "STEPNOISE": 0.1,
+                                         "STATES": str(tmp_path / "states")})
+    assert done.returncode == 0 and len(done.answer["results"]["STATELAYERS"]) == 5
+    assert "ERROR" not in done.stderr and "HDF5" not in done.stderr
