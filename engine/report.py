@@ -166,10 +166,11 @@ class Report:
         _mark_whole(figure, x)
         self.plot(figure)
 
-    def history(self, dates, values, ylabel, spread=None, measured=None):
+    def history(self, dates, values, ylabel, spread=None, measured=None, limits=(-np.inf, np.inf)):
         """
         Values over time by their names, in their colours, with `spread`, by name too, above and below where there is
-        one, and what was `measured` as points. `dates` are ISO 8601; values that are missing (None, NaN) leave a gap.
+        one, within `limits`, and what was `measured` as points. `dates` are ISO 8601; values that are missing (None,
+        NaN) leave a gap.
         """
         figure = go.Figure()
         for name, colour in zip(values, colours(list(values))):
@@ -177,7 +178,7 @@ class Report:
             if spread and spread.get(name) is not None:
                 half = np.array([np.nan if value is None else value for value in spread[name]], dtype=float)
                 for first, last in stretches(y + half):
-                    low, high = (y - half)[first:last], (y + half)[first:last]
+                    low, high = np.clip([(y - half)[first:last], (y + half)[first:last]], *limits)
                     figure.add_scatter(x=[*dates[first:last], *dates[first:last][::-1]], y=np.r_[low, high[::-1]],
                                        fill="toself", fillcolor=colour, opacity=0.25, mode="lines", hoverinfo="skip",
                                        line=dict(width=0), showlegend=False, legendgroup=name)

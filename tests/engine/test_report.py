@@ -164,3 +164,5 @@ def test_a_history_has_a_band_around_it_and_what_was_measured_as_points():
     np.testing.assert_array_equal(band.y, [0, 1, 1, 5, 3, 2])
     assert line.mode == "lines" and points.mode == "markers" and points.marker.color == line.line.color
     np.testing.assert_array_equal(points.y, [1.5, np.nan, 2.5])
+    report.history(dates, {"tree": [1, 2, 3]}, "Fraction", {"tree": [1, 1, 2]}, limits=(0.5, 4))
+    np.testing.assert_array_equal(figures[1].data[0].y, [0.5, 1, 1, 4, 3, 2])

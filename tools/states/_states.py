@@ -279,10 +279,12 @@ class StatesTool(Tool):
         def course(values, sd, measured=None):
             report.history(model.names, {model.bands[each]: values[:, each] for each in shown}, label,
                            {model.bands[each]: 2 * sd[:, each] for each in shown},
-                           None if measured is None else {model.bands[each]: measured[:, each] for each in shown})
+                           None if measured is None else {model.bands[each]: measured[:, each] for each in shown},
+                           (0, 1) if model.fractions else (-np.inf, np.inf))
 
         report.heading("Mean over the pixels")
-        report.paragraph("The band is twice the standard deviation of a pixel's state on average.")
+        report.paragraph("The band is twice the standard deviation of a pixel's state on average" + (
+            ", cut off at 0 and 1." if model.fractions else "."))
         if len(shown) < len(model.bands):
             report.paragraph(f"Of {len(model.bands)} bands the {len(shown)} whose mean changes most.")
         course(states, deviations)
