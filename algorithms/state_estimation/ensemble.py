@@ -274,7 +274,7 @@ class _Run:
             shown = observed(x, self.model.C) + self.v[k]
             centre = mean_of(shown)
             e, S = (y[self.number[k]] - centre[:, 0]).astype(np.float64), _covariance(*[shown - centre] * 2)[..., 0]
-            total += -0.5 * np.nansum(np.square(e) / S + np.log(2 * np.pi * S) + 0 * e)
+            total += -0.5 * np.nansum(np.square(e) / S + np.log(2 * np.pi * S))   # NaN where e is
         return float(total)
 
     def _dates(self, y, mean):

@@ -225,6 +225,8 @@ def test_states_that_are_known_are_smoothed_too():
     found = estimate(series(m=2), DAYS, known, 50, seeded())
     np.testing.assert_allclose(found.mean[-1], np.tile(COUPLED.matrix(100.0) @ [1.0, 0.5], (6, 1)), atol=1e-5)
     assert found.variance.max() < 1e-9
+    at_rest = estimate(series(m=2), DAYS, replace(known, mean=np.zeros(2)), 50, seeded())
+    assert not at_rest.mean.any() and not at_rest.variance.any()
 
 
 def test_a_series_of_one_component_has_no_last_axis_and_one_without_values_has_the_prior():

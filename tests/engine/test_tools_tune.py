@@ -8,7 +8,7 @@ from toolruns import raster, run_tool, spectra
 from subpixel.algorithms.abundances.sparse import unit
 from subpixel.algorithms.abundances.sunsal import sunsal
 from subpixel.engine.sentences import UserError
-from subpixel.tools.states.tunehyperparameters import still
+from subpixel.tools.states.tunehyperparameters import TotalVariation, still
 
 ROWS, COLS, BANDS, P = 16, 20, 15, 6
 STEP, NOISE = 0.4, 0.1   # in a year, and of an image
@@ -110,6 +110,31 @@ def test_total_variation_is_worth_its_weight(tmp_path):
     alone = np.sqrt(np.square(sunsal(Y, M, 1e-3 * unit(M)).A - Z)[:, known].mean())
     assert rows[0]["parameter"] == "TV" and 1e-3 < numbers["VALUE"] < 1
     assert numbers["RMSE"] < 0.6 * alone
+
+
+def test_pixels_without_a_value_have_no_part_in_the_total_variation():
+    """Of one mixture everywhere, half of it unknown: the strongest smoothing changes nothing."""
+    rng = np.random.default_rng(0)
+    M, where = np.abs(rng.normal(size=(BANDS, P))) + 0.2, np.arange(18)
+    A = np.repeat(rng.dirichlet(np.ones(P))[:, None], 18, axis=1)
+    found = TotalVariation((M @ A).astype(np.float32), M, A, where, (6, 6), 0.0).cost(np.log(10))
+    assert found < 1e-6
+
+
+def test_series_with_too_few_values_have_no_part(series, tmp_path):
+    found = []
+    for number, kept in enumerate((0, 1)):
+        given = []
+        for date, image in enumerate(series["IMAGES"]):
+            with rasterio.open(image["path"]) as file:
+                cube = file.read()
+            if date >= kept:
+                cube[:, 0, 0] = -9999
+            (tmp_path / str(number)).mkdir(exist_ok=True)
+            given.append({"path": str(raster(tmp_path / str(number) / image["path"].split("/")[-1], cube)),
+                          "crs": None})
+        found.append(tune(tmp_path, dict(series, IMAGES=given), POINTS=3)[0])
+    assert found[0] == found[1]
 
 
 def test_steps_and_noise_are_those_of_the_walk(series, tmp_path):
