@@ -1,6 +1,6 @@
 """
 States behind rasters: gaps, forecasts and anomalies by filters, against what users have today, on simulated series of
-24 dates; and a date held out of a semi-real Lake Tahoe.
+24 dates; the same by filters that learn; and a date held out of a semi-real Lake Tahoe.
 """
 
 import os
@@ -10,6 +10,7 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import sys
 import time
+from dataclasses import fields, replace
 
 import numpy as np
 from harness import record
@@ -17,14 +18,20 @@ from scipy.signal import savgol_filter
 
 from subpixel.algorithms.simulate.states import YEAR, simulate_states
 from subpixel.algorithms.state_estimation import ensemble, kalmanfilter, particles
-from subpixel.algorithms.state_estimation.model import LinearTrend, Logistic, RandomWalk, Seasonal, start
+from subpixel.algorithms.state_estimation.model import (LinearTrend, Logistic, RandomWalk, Seasonal, intervals, restart,
+                                                        start)
 from subpixel.algorithms.state_estimation.simplex import from_basis, spread_of_independent, to_basis
+from subpixel.tools.states import diffusionfilter as diffusion_tool
+from subpixel.tools.states.kalmannet import common
 
 SEEDS, SIDE = range(3), 60
 DATES, AHEAD = 24, 3
 STEP = {"logistic": 15, "seasonal": 30}    # days from date to date, on average
 NOISE, GAPS, CHANGE, RATE, CAPACITY = 0.2, 0.3, 0.1, 4.0, 0.85
+RIGHT, WRONG = (RATE, CAPACITY), ((2.0, 1.0), (8.0, 1.0), (1.0, 2.0))   # rates and capacities that filters are given
 SAMPLE, LEARNERS, MEMBERS, PARTICLES = 400, 60, 100, 500
+TAUGHT, LEAST_STEP = 100, 0.1   # of the deep Kalman filter's tool: pixels it learns from; steps, of the noise
+TWO = "seasonal, two waves"
 ANOMALY, SETTLING = 3.0, 3      # standard deviations; dates at the beginning that are not looked at for anomalies
 WINDOW, DEGREE = 7, 2           # of Savitzky and Golay's filter, in mean intervals
 LOWEST = 1e-3                   # share of the capacity below which logistic growth would take for ever
@@ -38,7 +45,7 @@ class Scene:
 
     def __init__(self, case, seed):
         rng = np.random.default_rng(seed)
-        self.case, self.seed = case, seed
+        self.case, self.seed, self.learned = case, seed, {}
         self.every = np.round(np.cumsum(STEP[case] * rng.uniform(0.5, 1.5, DATES + AHEAD)))
         series = simulate_states(case, SIDE, SIDE, self.every, rng, noise=NOISE, gaps=GAPS, change=CHANGE, rate=RATE)
         self.truth, self.y, self.days = series.X[:, 0], series.Y[:DATES, 0].astype(np.float64), self.every[:DATES]
@@ -65,22 +72,22 @@ def kalman(scene, kind, smoothed=True, fractions=False):
     return mean, sd, found.standardised[..., 0]
 
 
-def growth(scene):
+def growth(scene, rate=RATE, capacity=CAPACITY):
     """The state-space model of logistic growth, of a rate and a capacity that are given, and its constraint."""
     def keep(x):
-        return np.clip(x, np.float32(LOWEST * CAPACITY), np.float32(CAPACITY))
+        return np.clip(x, np.float32(LOWEST * capacity), np.float32(capacity))
 
     def make(level):
-        return Logistic(RATE / YEAR, CAPACITY, level)
+        return Logistic(rate / YEAR, capacity, level)
     levels = ensemble.noise_levels(scene.sample(scene.y), scene.days, make, LEARNERS, np.random.default_rng(0),
                                    keep=keep)
     return start(make(*levels.steps), scene.y, scene.days, levels.noise), keep
 
 
-def members(scene):
-    model, keep = growth(scene)
+def members(scene, smoothed=True, given=RIGHT):
+    model, keep = growth(scene, *given)
     found = ensemble.estimate(scene.y, scene.days, model, MEMBERS, np.random.default_rng(scene.seed), at=scene.every,
-                              keep=keep)
+                              smoothed=smoothed, keep=keep)
     return found.mean, np.sqrt(found.variance), None
 
 
@@ -89,6 +96,100 @@ def weighted(scene):
     found = particles.estimate(scene.y, scene.days, model, PARTICLES, np.random.default_rng(scene.seed),
                                at=scene.every, keep=keep)
     return found.mean, np.sqrt(found.variance), None
+
+
+def seasons(scene):
+    """The state-space model of two waves, its noise as likely as can be."""
+    make, powers = KINDS[TWO]
+    levels = kalmanfilter.noise_levels(scene.sample(scene.y), scene.days, make, powers)
+    return start(make(*levels.steps), scene.y, scene.days, levels.noise)
+
+
+def declared(scene):
+    """The model that learned filters take, and between what its states are kept."""
+    return (growth(scene)[0], (LOWEST * CAPACITY, CAPACITY)) if scene.case == "logistic" else (seasons(scene), None)
+
+
+def forecast(scene):
+    """The series (D, Q, 1) with NaN at the dates that are forecast."""
+    return np.concatenate([scene.y, np.full((AHEAD, scene.y.shape[1]), np.nan)])[..., None]
+
+
+def diffused(scene):
+    """The diffusion filter with its tool's defaults."""
+    from subpixel.algorithms.state_estimation.diffusion import Settings, learn
+    from subpixel.algorithms.state_estimation.diffusion import particles as drawn
+    tool, (model, limits) = diffusion_tool.DiffusionFilter, declared(scene)
+    epochs = tool.epochs.default, 1e-3
+    settings = Settings(members=tool.members.default, steps=tool.steps.default, alpha=tool.alpha.default, first=epochs,
+                        later=tuple(share * each for share, each in zip(diffusion_tool.LATER, epochs)),
+                        pool=diffusion_tool.PAIRS, regress=tool.regress.default, limits=limits)
+    settings = replace(settings, later=(round(settings.later[0]), settings.later[1]))
+    y, C = forecast(scene), model.C
+    taught = y[:, ::-(-y.shape[1] // diffusion_tool.TAUGHT)]
+    networks = learn(taught, scene.every, restart(model, taught[:DATES]), np.random.default_rng([scene.seed, 0]),
+                     settings)
+    size, mean, sd = diffusion_tool.NUMBERS // (settings.members * model.forward.n), [], []
+    for first in range(0, y.shape[1], size):
+        part = y[:, first:first + size]
+        states = [(x @ C.T)[..., 0] for x in drawn(part, scene.every, restart(model, part[:DATES]),
+                                                   np.random.default_rng([scene.seed, 0, 1]), settings, networks)]
+        mean.append(np.stack([x.mean(axis=0) for x in states]))
+        sd.append(np.stack([x.std(axis=0, ddof=1) for x in states]))
+    return np.concatenate(mean, axis=1), np.concatenate(sd, axis=1), None
+
+
+def recurrent(scene, given=False):
+    """KalmanNet with its tool's defaults, which learns from series that are simulated, or `given`."""
+    from subpixel.algorithms.state_estimation.kalmannet import Settings, learn
+    model, limits = declared(scene)
+    y = scene.y[..., None]
+    network = learn(common(model, y), scene.days, np.random.default_rng([scene.seed, 0]), Settings(limits=limits),
+                    series=y if given else None, seen=~np.isnan(y)).network
+    found = network.estimate(forecast(scene), scene.every)
+    C = model.C[0]
+    return found.mean @ C, np.sqrt(found.covariance @ C @ C), found.innovation[:DATES, :, 0]
+
+
+def deep(scene, given=RIGHT):
+    """The deep Kalman filter with its tool's defaults; of logistic growth it learns rate and capacity too."""
+    from subpixel.algorithms.state_estimation.deepkalman import DeepKalman, Settings
+    y, unit = scene.y[..., None], np.diff(scene.days).mean()
+    days, every = scene.days / unit, scene.every / unit
+    if scene.case == "logistic":
+        levels = kalmanfilter.noise_levels(scene.sample(scene.y), days, LinearTrend, (1, 3))
+        noise = levels.noise[0]
+        forward = Logistic(given[0] / YEAR * unit, given[1], max(levels.steps[0], LEAST_STEP**2 * noise),
+                           limits=(LOWEST * given[1], np.inf))
+    else:
+        levels = kalmanfilter.noise_levels(scene.sample(scene.y), days, lambda level, season: Seasonal(
+            level, season, YEAR / unit, 2), (1, 1))
+        forward, noise = Seasonal(*levels.steps, YEAR / unit, 2), levels.noise[0]
+    model, names = start(forward, y, days, noise), ("rate", "capacity") if scene.case == "logistic" else ()
+
+    def build(*logarithms):
+        return replace(forward, rate=forward.rate * exp(logarithms[0]), capacity=forward.capacity * exp(
+            logarithms[1])) if names else forward
+
+    def learner(at):
+        return DeepKalman(build, intervals(at), model.R, model.covariance, names=names, settings=Settings(patience=10))
+    clear = np.flatnonzero(scene.seen[0])
+    picks = np.random.default_rng(scene.seed).choice(clear, TAUGHT, replace=False)
+    learned = learner(days).train(y[:, picks].swapaxes(0, 1)[None], model.mean[picks][None]).learned
+    scene.learned = dict(zip(names, (given * np.exp(learned.p[0])).tolist())) if names else {}
+    pad = np.zeros((1, AHEAD, *learned.gains.shape[2:]))
+    own = replace(learned, gains=np.concatenate([learned.gains, pad], axis=1))
+    # each pixel as a zone of its own: the dynamics are linearised along its course
+    own = replace(own, **{field.name: np.repeat(getattr(own, field.name), y.shape[1], axis=0) for field in fields(own)})
+    found = learner(every).estimate(own, forecast(scene).swapaxes(0, 1)[:, None], model.mean[:, None])
+    C = model.C[0]
+    mean, variance = (found.mean[:, 0] @ C).T, (learner(every).covariances(own, found)[:, 0] @ C @ C).T
+    return (mean if not names else np.clip(mean, *forward.limits), np.sqrt(variance),
+            robust(found.innovation[:, 0, :DATES, 0].T))
+
+
+def exp(x):
+    return x.exp() if hasattr(x, "exp") else np.exp(x)
 
 
 def interpolated(y, days, at):
@@ -155,16 +256,45 @@ METHODS = {
     "ensemble Kalman filter, logistic": members,
     "particle filter, logistic, from earlier dates only": weighted,
 }
+# of these all know earlier dates only
+LEARNED = {
+    "Kalman filter, trend": lambda scene: kalman(scene, "trend", smoothed=False),
+    f"Kalman filter, {TWO}": lambda scene: kalman(scene, TWO, smoothed=False),
+    "ensemble Kalman filter, logistic": lambda scene: members(scene, smoothed=False),
+    "particle filter, logistic": weighted,
+    "diffusion filter": diffused,
+    "KalmanNet, from simulated series": recurrent,
+    "KalmanNet, from the images": lambda scene: recurrent(scene, given=True),
+    "deep Kalman filter": deep,
+    **{f"{name}, given rate {rate:g} and capacity {capacity:g}": lambda scene, run=run, given=(rate, capacity): run(
+        scene, given=given) for rate, capacity in WRONG for name, run in {
+            "ensemble Kalman filter": lambda scene, given: members(scene, smoothed=False, given=given),
+            "deep Kalman filter": deep}.items()},
+}
+
+
+LEARNED_NOTES = (
+    "The series of states_rasters.md with the first of its seeds. All methods know only what was seen up to a date, "
+    "also in gaps, where a fall is not known before it is seen: a smoother's errors of gaps are a third of these. "
+    f"Unless a method says otherwise, logistic growth is given as rate {RATE:g} and capacity {CAPACITY:g}, and seasons "
+    "as two waves. Settings are the defaults of the tools: the diffusion filter has 100 particles, 25 steps and 100 "
+    "epochs and learns from 100 pixels; KalmanNet takes 600 steps of learning, from series simulated with the noise "
+    f"found, or from the images by their innovations; the deep Kalman filter learns from {TAUGHT} pixels, in up to 200 "
+    "iterations for rate and capacity and as many for gains. It begins with the rate and capacity that its row says; "
+    "the ensemble Kalman filter beside it is given the same and keeps them. Its innovations are divided by their "
+    "robust standard deviation, those of the Kalman filter and KalmanNet by what the filter says. Times include "
+    "learning; one thread on a processor that many others used too: rough. "
+    "KalmanNet, which for the five states of seasons learns some minutes, is shown for growth only.")
 
 
 def rmse(a, b):
     return float(np.sqrt(np.mean(np.square(a - b))))
 
 
-def figures(scene, method):
-    """What a method makes of a scene: errors of gaps and forecasts, anomalies, coverage, seconds."""
+def figures(scene, method, methods=METHODS):
+    """What one of `methods` makes of a scene: errors of gaps and forecasts, anomalies, coverage, seconds."""
     begin = time.perf_counter()
-    mean, sd, standard = METHODS[method](scene)
+    mean, sd, standard = methods[method](scene)
     seconds = time.perf_counter() - begin
     gaps = ~scene.seen
     found = {"RMSE of gaps": rmse(mean[:DATES][gaps], scene.truth[:DATES][gaps]),
@@ -212,6 +342,25 @@ def series():
            f"thread on a shared processor: times are rough.")
 
 
+def learned():
+    rows, seed = [], SEEDS[0]
+    for case in STEP:
+        scene = Scene(case, seed)
+        for method in LEARNED:
+            if case != "logistic" and any(word in method for word in ("logistic", "given", "KalmanNet")):
+                continue
+            if case == "logistic" and TWO in method:
+                continue
+            scene.learned = {}
+            found = figures(scene, method, LEARNED)
+            seconds = found.pop("time (s)")
+            rows.append({"series": case, "method": method, **found, **{
+                f"{name} found": scene.learned.get(name) for name in ("rate", "capacity")}, "time (s)": seconds})
+            print(rows[-1], file=sys.stderr, flush=True)
+    record("states_learned", "States behind rasters: filters that learn, beside those that do not", rows, seed,
+           LEARNED_NOTES)
+
+
 def tahoe():
     """Fractions of a date of Lake Tahoe from those of the other five, by all means that two sides allow."""
     from sequences import SCENES, best_order, reference, unmixed
@@ -252,5 +401,5 @@ def tahoe():
 
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ("series", "tahoe"):
-        {"series": series, "tahoe": tahoe}[part]()
+    for part in sys.argv[1:] or ("series", "learned", "tahoe"):
+        {"series": series, "learned": learned, "tahoe": tahoe}[part]()

@@ -1,5 +1,6 @@
 """Cells of the benchmark of states behind rasters, on one of its scenes: what it promises still holds."""
 
+import json
 from functools import cache
 
 import pytest
@@ -19,7 +20,12 @@ def _found():
             patch.setenv(name, "1")   # which the benchmark sets
         import states_rasters
         scene = cache(lambda case: states_rasters.Scene(case, SEED))
-        yield cache(lambda case, method: states_rasters.figures(scene(case), method))
+
+        @cache
+        def figures(case, method, learned=False):
+            return states_rasters.figures(scene(case), method, *[states_rasters.LEARNED] * learned)
+        figures.scene = scene
+        yield figures
 
 
 def best_of_today(found, case, figure, best=min):
@@ -62,3 +68,25 @@ def test_innovations_show_abrupt_changes(found):
 def test_the_truth_lies_within_two_standard_deviations(found, case, method):
     assert found(case, method)["gaps within 2 sd (%)"] > 92
     assert found(case, method)["forecasts within 2 sd (%)"] > 92
+
+
+def test_rate_and_capacity_are_found_from_wrong_ones(found):
+    pytest.importorskip("torch")
+    given = "given rate 8 and capacity 1"
+    deep = found("logistic", f"deep Kalman filter, {given}", True)
+    learned = found.scene("logistic").learned
+    assert learned["rate"] == pytest.approx(4, rel=0.2) and learned["capacity"] == pytest.approx(0.85, rel=0.03)
+    wrong = found("logistic", f"ensemble Kalman filter, {given}", True)
+    assert deep["RMSE of forecasts"] < 0.5 * wrong["RMSE of forecasts"]
+    assert deep["forecasts within 2 sd (%)"] > 92
+
+
+def test_what_the_table_says_of_filters_that_learn(found):
+    rows = json.loads((ROOT / "benchmarks" / "results" / "states_learned.json").read_text(encoding="utf-8"))["rows"]
+    error = {(row["series"], row["method"]): row["RMSE of forecasts"] for row in rows}
+    linear = found("seasonal", "Kalman filter, seasonal, two waves", True)["RMSE of forecasts"]
+    assert linear == pytest.approx(error["seasonal", "Kalman filter, seasonal, two waves"], rel=0.01)
+    for method in ("diffusion filter", "KalmanNet, from simulated series", "KalmanNet, from the images",
+                   "deep Kalman filter"):
+        assert error["logistic", method] < 1.1 * error["logistic", "ensemble Kalman filter, logistic"], method
+    assert error["seasonal", "deep Kalman filter"] > 2 * linear
