@@ -10,6 +10,7 @@ from .sentences import UserError
 from .sequences import differing_band
 
 DECLARATION = "subpixel"   # the array in the file that says what the others are
+FORMAT = 1                 # of the files: to be raised when a tool needs other arrays or facts of its models
 
 
 def save(path, tool, scene, arrays, **facts):
@@ -28,7 +29,7 @@ def save(path, tool, scene, arrays, **facts):
     facts : dict
         Plain values to keep beside it, such as the names of its classes.
     """
-    declaration = {"tool": tool, "count": scene.count, "bands": scene.indexes.tolist(),
+    declaration = {"format": FORMAT, "tool": tool, "count": scene.count, "bands": scene.indexes.tolist(),
                    "wavelengths": None if scene.wavelengths is None else list(map(float, scene.wavelengths)), **facts}
     with open(path, "wb") as file:
         np.savez_compressed(file, **{DECLARATION: np.array(json.dumps(declaration, ensure_ascii=False))}, **arrays)
@@ -41,7 +42,7 @@ def load(path, tools):
     Raises
     ------
     UserError
-        The file cannot be read, holds no model, or one of a tool that is not among `tools` (ids).
+        The file cannot be read, holds no model, one of another version, or of a tool that is not among `tools` (ids).
     """
     wanted = " or ".join(tools)
     try:
@@ -57,6 +58,9 @@ def load(path, tools):
     if declaration["tool"] not in tools:
         raise UserError("{path} is a model of the tool {made}, and one of {tool} is needed. Choose another file.",
                         path=path, made=declaration["tool"], tool=wanted)
+    if declaration.get("format") != FORMAT:
+        raise UserError("{path} is a model of another version of Subpixel. Run the tool {tool} again with this one.",
+                        path=path, tool=declaration["tool"])
     return declaration, arrays
 
 

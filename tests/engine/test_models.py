@@ -29,8 +29,8 @@ def saved(tmp_path):
 
 def test_a_model_comes_back_as_it_was(saved):
     declaration, arrays = models.load(saved, ("sunsal", "lista"))
-    assert declaration == {"tool": "lista", "count": 5, "bands": [1, 3, 4, 5], "wavelengths": [450, 650, 850, 1600],
-                           "names": ["soil", "Bäume"]}
+    assert declaration == {"format": models.FORMAT, "tool": "lista", "count": 5, "bands": [1, 3, 4, 5], "wavelengths":
+                           [450, 650, 850, 1600], "names": ["soil", "Bäume"]}
     assert list(arrays) == ["theta"] and np.array_equal(arrays["theta"], np.arange(6).reshape(2, 3))
 
 
@@ -74,3 +74,9 @@ def test_files_that_are_no_such_model_are_refused(saved, tmp_path):
                         (tmp_path, "cannot be read")):
         with pytest.raises(UserError, match=words):
             models.load(path, ("lista",))
+
+
+def test_models_of_another_version_are_refused(saved, monkeypatch):
+    monkeypatch.setattr(models, "FORMAT", models.FORMAT + 1)
+    with pytest.raises(UserError, match="model.npz is a model of another version of Subpixel. Run the tool lista again"):
+        models.load(saved, ("lista",))
