@@ -78,5 +78,5 @@ def test_files_that_are_no_such_model_are_refused(saved, tmp_path):
 
 def test_models_of_another_version_are_refused(saved, monkeypatch):
     monkeypatch.setattr(models, "FORMAT", models.FORMAT + 1)
-    with pytest.raises(UserError, match="model.npz is a model of another version of Subpixel. Run the tool lista again"):
+    with pytest.raises(UserError, match="model.npz is a model of another version of Subpixel. Run the tool lista"):
         models.load(saved, ("lista",))
