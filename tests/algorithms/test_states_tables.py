@@ -90,3 +90,8 @@ def test_what_the_table_says_of_filters_that_learn(found):
                    "deep Kalman filter"):
         assert error["logistic", method] < 1.1 * error["logistic", "ensemble Kalman filter, logistic"], method
     assert error["seasonal", "deep Kalman filter"] > 2 * linear
+    assert error["seasonal", "KalmanNet, from the images"] < 0.7 * linear
+    far = "given rate 1 and capacity 2"
+    right, wrong = error["logistic", "deep Kalman filter"], error["logistic", f"ensemble Kalman filter, {far}"]
+    assert error["logistic", f"deep Kalman filter, {far}"] > wrong > 1.5 * right
+    assert error["logistic", f"deep Kalman filter, {far}, patiently"] < 1.05 * right
