@@ -4,6 +4,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+import rasterio
 from toolruns import TRANSFORM, raster, run_tool
 
 from subpixel.engine.sentences import UserError
@@ -80,9 +81,30 @@ def test_confidence_and_uncertainty_are_those_at_the_end_of_each_piece(tmp_path)
     assert boxes[3]["sd"] == pytest.approx(3 * np.sqrt(2) * 30, rel=0.15), "after two days instead of one"
 
 
+def test_without_what_stands_still_the_ground_does_not_matter(tmp_path):
+    """A spot through which a ground of strong stripes shows: followed as without the ground, and as nodata allows."""
+    plain = follow(tmp_path, movie(tmp_path, hidden=(2,)), STILL=True)[0]["features"]["BOXES"]["features"]
+    rng, striped = np.random.default_rng(5), tmp_path / "striped"
+    striped.mkdir()
+    ground = 4000 * rng.random((2, ROWS, COLS))
+    images = movie(striped, hidden=(2,))
+    for image in images:
+        with rasterio.open(image["path"], "r+") as file:
+            cube = file.read()
+            file.write(np.where(cube == -9999, cube, cube + ground).astype(cube.dtype))
+    result, _ = follow(striped, images, STILL=True)
+    found = result["features"]["BOXES"]["features"]
+    assert [each["attributes"]["found"] for each in found] == [True, True, False, True, True]
+    for one, other in zip(plain, found):
+        np.testing.assert_allclose(one["points"], other["points"], atol=0.5)
+    for number in (1, 3, 4):
+        middle = np.mean(np.array(found[number]["points"])[:4], axis=0)
+        assert np.hypot(*(middle - TRANSFORM * CENTRES[number])) < 1.5 * 30
+
+
 @pytest.mark.parametrize("name, value", [
-    ("STEP", 6.0), ("RESIZE", 3.0), ("ACCELERATION", 2.0), ("PARTICLES", 50), ("RANK", 1), ("SHARPNESS", 5.0),
-    ("PATCHSIZE", 5), ("LOST", 1.0), ("SEED", 3)])
+    ("STILL", True), ("STEP", 6.0), ("RESIZE", 3.0), ("ACCELERATION", 2.0), ("PARTICLES", 50), ("RANK", 1),
+    ("SHARPNESS", 5.0), ("PATCHSIZE", 5), ("LOST", 1.0), ("SEED", 3)])
 def test_every_setting_counts(tmp_path, name, value):
     images = movie(tmp_path)
     usual, other = (follow(tmp_path, images, **options)[0]["features"]["BOXES"]["features"][-1]

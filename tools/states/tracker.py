@@ -1,6 +1,7 @@
 """The tool `tracker`."""
 
-from ...engine.declare import FeaturesInput, FeaturesOutput, Group, Integer, NumberOutput, RastersInput, Real, Tool
+from ...engine.declare import (FeaturesInput, FeaturesOutput, Flag, Group, Integer, NumberOutput, RastersInput, Real,
+                               Tool)
 from .. import _shared
 from ..multitemporal import _sequence
 
@@ -19,7 +20,11 @@ class Tracker(Tool):
 
     The confidence tells whether the box is explained as well as ever (1) or no better than any other place (0). Below
     LOST the target is lost, for instance under a cloud: the track then goes on without the image, more and more
-    uncertain, and takes the target up again where it reappears within reach. One run follows one target."""
+    uncertain, and takes the target up again where it reappears within reach. One run follows one target.
+
+    A target through which the ground shows, such as a plume, is better followed without the ground (STILL): otherwise
+    boxes may stay with the ground, and the confidence does not tell. Where nothing but an opaque target changes, the
+    difference of each image from the median of all finds it without any tracking."""
 
     id = "tracker"
     label = "Follow a target through images"
@@ -36,6 +41,10 @@ class Tracker(Tool):
     start = FeaturesInput("START", "Box in the first image", raster="IMAGES", geometries=("polygon",), help="Layer "
                           "with one polygon around the target in the first image, in any CRS: its extent in pixels is "
                           "the box, at least 3 x 3 pixels and within the image. Draw it closely.")
+    still = Flag("STILL", "Take off what stands still", default=False, help="Follow the target in the images less the "
+                 "median of all of them, in each pixel and band: yes for a plume or smoke, whose ground shows through. "
+                 "It takes images that are alike but for the target, which is nowhere for half of the dates. Default "
+                 "no.")
     step = Real("STEP", "Steps of the target (pixels)", default=3.0, minimum=0.0, maximum=1000.0, help="Standard "
                 "deviation of the target's way from date to date, in each direction, in pixels: 0 to 1000. For "
                 "intervals other than the usual (median) one it grows with their root. Default 3.")
@@ -82,11 +91,14 @@ class Tracker(Tool):
         from ...engine.memory import need
         sequence = job.sequence(self.images)
         grid = sequence.grid
-        need(24 * sequence.L * grid.width * grid.height, "Clip the images, or leave out bands.")
+        still = job.value(self.still)
+        need((24 + 4 * still) * sequence.L * grid.width * grid.height, "Clip the images, or leave out bands.")
+        job.passes(1 + still)
+        ground = median(sequence, job.progress) if still else None
         days = np.array([(date - sequence.dates[0]).total_seconds() / 86400 for date in sequence.dates])
         steps, size = job.value(self.step), job.value(self.resize)
         shots = Shots(sequence) if job.wants(self.report) else None
-        found = track(frames(sequence, shots), start_box(grid, job.features(self.start)),
+        found = track(frames(sequence, shots, ground), start_box(grid, job.features(self.start)),
                       np.random.default_rng(job.value(self.seed)), intervals=np.diff(days) / np.median(np.diff(days)),
                       spread=(steps, steps, size, size), acceleration=job.value(self.acceleration),
                       particles=job.value(self.particles), size=job.value(self.size), rank=job.value(self.rank),
@@ -143,8 +155,24 @@ def start_box(grid, features):
     return (*(low + high) / 2, *(high - low))
 
 
-def frames(sequence, shots):
-    """The images (L, rows, cols), NaN where a pixel is not valid, one after the other."""
+def median(sequence, progress):
+    """Median (L, rows, cols) of the images, NaN where a pixel is never valid."""
+    import numpy as np
+    grid = sequence.grid
+    found = np.full((sequence.L, grid.height * grid.width), np.nan, dtype=np.float32)
+
+    def block(Y, valid, where):
+        there = valid.any(axis=0)
+        known = np.where(valid[:, None, there], Y[:, :, there], np.float32(np.nan))
+        return np.nanmedian(known, axis=0), where[there]
+
+    for _, (middle, where) in sequence.map_blocks(block, progress=progress):
+        found[:, where] = middle
+    return found.reshape(sequence.L, grid.height, grid.width)
+
+
+def frames(sequence, shots, ground=None):
+    """The images (L, rows, cols), less the `ground`, NaN where a pixel is not valid, one after the other."""
     import numpy as np
     for number, scene in enumerate(sequence.scenes):
         Y, valid = scene.read()
@@ -152,7 +180,7 @@ def frames(sequence, shots):
         frame = frame.reshape(len(Y), scene.height, scene.width)
         if shots is not None:
             shots.take(number, frame)
-        yield frame
+        yield frame if ground is None else frame - ground
 
 
 class Shots:
