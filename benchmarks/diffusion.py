@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 
 from subpixel.algorithms.state_estimation.diffusion import Settings, learn, particles
 from subpixel.algorithms.state_estimation.kalman import kalman_filter
-from subpixel.algorithms.state_estimation.model import Differential, LinearTrend, StateSpace
+from subpixel.algorithms.state_estimation.model import Differential, LinearTrend, StateSpace, lorenz
 
 SEED, RUNS = 1, 2
 DAYS = np.array([0.0, 1, 2, 5, 6, 8])
@@ -25,8 +25,9 @@ NOISE = ((0.0, 0.33), (0.3, 1.0))                                  # sigma_Q, si
 def rate(epsilon):
     """dx/dt of (6.5.1), or with epsilon 0 of (6.5.2)."""
     def of(x):
-        a, b, c = x[..., 0], x[..., 1], x[..., 2]
-        return np.stack([-7 * a + 7 * b + epsilon * a**3, 28 * a - b - a * c, -8 / 3 * c + a * b], axis=-1) / 0.05
+        found = lorenz(x, sigma=7.0)
+        found[..., 0] += epsilon * x[..., 0]**3
+        return found / 0.05
     return of
 
 

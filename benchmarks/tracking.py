@@ -242,10 +242,10 @@ NOTES = (
     "the real ground, never lost and far simpler: take that. The tracker drifts from a plume that changes to the "
     "ground around it, mostly without saying so. With the median taken off first (STILL) it loses no plume unsaid, and "
     "none at all at little and middle noise, where the difference loses up to a quarter of the images; on the real "
-    "ground taking off the median makes it worse. It is worth its time where light and place of images change and clouds "
-    "come: there it is lost in a fifth of the images, and in two of five ways at the end, which it does not say; with "
-    "the median taken off in 30 %, which it says; correlation and difference in 46 to 68 %. One thread on a processor "
-    "that others used too: times are rough.")
+    "ground taking off the median makes it worse. It is worth its time where light and place of images change and "
+    "clouds come: there it is lost in a fifth of the images, and in two of five ways at the end, which it does not "
+    "say; with the median taken off in 30 %, which it says; correlation and difference in 46 to 68 %. One thread on a "
+    "processor that others used too: times are rough.")
 
 
 def main():
