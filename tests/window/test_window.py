@@ -24,7 +24,9 @@ def shots():
     folder.mkdir(parents=True)
     scene = str(folder / "indian_pines.tif")
     subprocess.run([sys.executable, str(ROOT / "scripts/indian_pines.py"), scene], check=True)
-    environment = {**os.environ, "SUBPIXEL_SCENE": scene, "SUBPIXEL_SHOTS": str(folder)}
+    # what lies in the folder for temporary files QGIS names otherwise, and this checkout may lie there
+    environment = {**os.environ, "SUBPIXEL_SCENE": scene, "SUBPIXEL_SHOTS": str(folder), "TMPDIR": str(folder / "tmp")}
+    (folder / "tmp").mkdir()
     environment.pop("QT_QPA_PLATFORM", None)
     subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis", "--nologo", "--noversioncheck", "--code",
                     str(ROOT / "tests/window/in_qgis.py")], env=environment, timeout=240,
