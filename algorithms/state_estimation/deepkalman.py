@@ -45,6 +45,9 @@ class Settings:
         step when that is so of all observed ones.
     patience : int
         For so many iterations; 1 is the thesis's.
+    whitest : bool
+        End the last step, where it watches whiteness, with the gains whose innovations were whitest, the mean over what
+        is observed, not with those after them.
     trust : float or None
         Gains begin (6.4.24) as if Q and P(0) were this many times the mean variance of observations; None: as they are.
     learn_C, feed_forward : bool
@@ -63,6 +66,7 @@ class Settings:
     cycles: int = 5
     whiteness: bool = True
     patience: int = 1
+    whitest: bool = False
     trust: float | None = None
     learn_C: bool = False
     feed_forward: bool = False
@@ -431,6 +435,7 @@ class _Run:
         self.mask = torch.ones(Z, model.n, 1, dtype=torch.float64)
         self.count, self.since = np.zeros(Z, int), np.zeros(self.deviation.shape, int)
         self.least = np.full(self.deviation.shape, np.inf)
+        self.best, self.best_deviation = self.zones.gains.clone(), np.full(self.deviation.shape, np.inf)
         self.adam = _Adam(Z)
         self.begin(everyone)
 
@@ -588,6 +593,10 @@ class _Run:
         better = now < self.least[which]
         self.since[which] = np.where(better, 0, self.since[which] + 1)
         self.least[which] = np.minimum(now, self.least[which])
+        if self.settings.whitest:
+            best = which[(self.stage[which] == GAINS) & (
+                now.mean(axis=1) < self.best_deviation[which].mean(axis=1))]
+            self.best[best], self.best_deviation[best] = self.zones.gains[best], self.deviation[best]
         frozen = self.since[which] >= self.settings.patience
         rows = (frozen[:, :, None] & self.covers).any(axis=1)
         self.mask[which] *= torch.from_numpy(~rows)[:, :, None]
@@ -621,7 +630,11 @@ class _Run:
     def _go_on(self, which, sound):
         """From one step or cycle to the next (Algorithm 6.3.3)."""
         stage, dictionary = self.stage[which], self.model.dictionary
-        self.stage[which[stage == GAINS]] = DONE
+        last = which[stage == GAINS]
+        self.stage[last] = DONE
+        if self.settings.whitest:
+            last = last[np.isfinite(self.best_deviation[last]).all(axis=1)]
+            self.zones.gains[last], self.deviation[last] = self.best[last], self.best_deviation[last]
         which, sound, stage = (part[stage < GAINS] for part in (which, sound, stage))
         if not len(which):
             return

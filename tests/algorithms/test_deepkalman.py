@@ -276,6 +276,19 @@ def test_stops_when_the_innovations_no_longer_become_whiter():
     assert not endless.white[0] and len(endless.loss[0]) == 151
 
 
+def test_the_whitest_gains_are_kept_where_asked_for():
+    """Those long before learning ends."""
+    y, _ = linear(1, 40)
+    model = DeepKalman(linear_model, np.ones(40), R, P0, settings=Settings(steps=(0, 0, 150), patience=40, rate=0.05))
+    last, whitest = (with_settings(model, whitest=keep).train(y, np.ones(2)) for keep in (False, True))
+    course = last.course[0].mean(axis=1)
+    assert course.argmin() < len(course) - 20
+    np.testing.assert_array_equal(whitest.deviation[0], last.course[0][course.argmin()])
+    innovation = model.estimate(whitest.learned, y, np.ones(2)).innovation
+    np.testing.assert_allclose(whitest.deviation[0], deviation(np.moveaxis(innovation[0, 0], 1, 0)), rtol=1e-10)
+    assert whitest.deviation[0].mean() < last.deviation[0].mean()
+
+
 def test_masked_gains_rest():
     """Rows of the states that an observed number shows, (6.4.19), whatever the moments of Adam."""
     y, _ = linear(2, 12)

@@ -239,6 +239,7 @@ def test_a_saved_filter_gives_the_same_and_takes_other_images_of_its_dates(tmp_p
     dict(DEGREE=2, TAU=5.0)], ids=str)
 def test_every_setting_counts(tmp_path, options):
     given = written(tmp_path, truth(), 0.02)
-    usual = {**GROWTH, "ITERATIONS": 30, "LEARN": "rate", **({"DEGREE": 2, "TAU": 0.0} if "TAU" in options else {})}
+    where = {"TAU": {"DEGREE": 2, "TAU": 0.0}, "ITERATIONS": {"WHITENESS": False}, "WHITENESS": {"PATIENCE": 5}}
+    usual = {**GROWTH, "ITERATIONS": 30, "LEARN": "rate", **where.get([*options][-1], {})}
     one, other = (run(tmp_path, given, **{**usual, **change})[0]["STATES"] for change in ({}, options))
     assert 1e-4 < np.nanmax(np.abs(one - other)) < 0.3

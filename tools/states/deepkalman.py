@@ -106,10 +106,12 @@ class DeepKalmanFilter(NonlinearStatesTool):
                help="A term is left out as long as the misfit of the changes grows by less than this share, 0 to "
                     "100. The larger, the fewer terms. Default 0.1.")
     white = Flag("WHITENESS", "Stop by whiteness", default=True, help="End a step of learning when the innovations no "
-                 "longer become whiter; a zone needs a pixel with five images or more. No, or with OBSERVATION, "
-                 "of whose scale innovations know nothing: always take all ITERATIONS. Default yes.")
-    patience = Integer("PATIENCE", "Patience", default=10, minimum=1, maximum=100000, advanced=True, help="After how "
-                       "many iterations without whiter innovations a step ends, 1 to 100000. Default 10; published 1.")
+                 "longer become whiter, and keep the gains with which they were whitest; a zone needs a pixel with "
+                 "five images or more. No, or with OBSERVATION, of whose scale innovations know nothing: always take "
+                 "all ITERATIONS. Default yes.")
+    patience = Integer("PATIENCE", "Patience", default=100, minimum=1, maximum=100000, advanced=True, help="After how "
+                       "many iterations without whiter innovations a step ends, 1 to 100000. With less, "
+                       "parameters whose first values are far off are not reached. Default 100; published 1.")
     iterations = Integer("ITERATIONS", "Iterations", default=200, minimum=1, maximum=100000, help="Of learning the "
                          "parameters, and again the gains, at most, and four times as many as in a cycle of seeking "
                          "terms, 1 to 100000. Default 200.")
@@ -334,7 +336,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
         return Settings(terminal=weight / float(np.diag(component.R).mean()), smoothing=job.value(self.smoothing),
                         weights=job.value(self.weights), complete=job.value(self.propagation) == "complete",
                         rate=rate, shared_rate=rate, steps=(steps, -(-steps // 4), steps),
-                        whiteness=self._stops(job), patience=job.value(self.patience),
+                        whiteness=self._stops(job), whitest=True, patience=job.value(self.patience),
                         learn_C=job.value(self.observation), feed_forward=job.value(self.feed),
                         solver=job.value(self.solver), most=job.value(self.most), tau=job.value(self.tau))
 
