@@ -127,7 +127,7 @@ def diffused(scene):
                         pool=diffusion_tool.PAIRS, regress=tool.regress.default, limits=limits)
     settings = replace(settings, later=(round(settings.later[0]), settings.later[1]))
     y, C = forecast(scene), model.C
-    taught = y[:, ::-(-y.shape[1] // diffusion_tool.TAUGHT)]
+    taught = y[:, ::-(-y.shape[1] // diffusion_tool.TAUGHT[1])]
     networks = learn(taught, scene.every, restart(model, taught[:DATES]), np.random.default_rng([scene.seed, 0]),
                      settings)
     size, mean, sd = diffusion_tool.NUMBERS // (settings.members * model.forward.n), [], []

@@ -73,9 +73,11 @@ def test_the_truth_lies_within_two_standard_deviations(found, case, method):
 def test_rate_and_capacity_are_found_from_wrong_ones(found):
     pytest.importorskip("torch")
     given = "given rate 8 and capacity 1"
+    for first in (given, "given rate 1 and capacity 2"):
+        deep = found("logistic", f"deep Kalman filter, {first}", True)
+        learned = found.scene("logistic").learned
+        assert learned["rate"] == pytest.approx(4, rel=0.2) and learned["capacity"] == pytest.approx(0.85, rel=0.03)
     deep = found("logistic", f"deep Kalman filter, {given}", True)
-    learned = found.scene("logistic").learned
-    assert learned["rate"] == pytest.approx(4, rel=0.2) and learned["capacity"] == pytest.approx(0.85, rel=0.03)
     wrong = found("logistic", f"ensemble Kalman filter, {given}", True)
     assert deep["RMSE of forecasts"] < 0.5 * wrong["RMSE of forecasts"]
     assert deep["forecasts within 2 sd (%)"] > 92
@@ -89,9 +91,9 @@ def test_what_the_table_says_of_filters_that_learn(found):
     for method in ("diffusion filter", "KalmanNet, from simulated series", "KalmanNet, from the images",
                    "deep Kalman filter"):
         assert error["logistic", method] < 1.1 * error["logistic", "ensemble Kalman filter, logistic"], method
-    assert error["seasonal", "deep Kalman filter"] > 2 * linear
+    assert 1.2 * linear < error["seasonal", "deep Kalman filter"] < 1.6 * linear
     assert error["seasonal", "KalmanNet, from the images"] < 0.7 * linear
     far = "given rate 1 and capacity 2"
     right, wrong = error["logistic", "deep Kalman filter"], error["logistic", f"ensemble Kalman filter, {far}"]
-    assert error["logistic", f"deep Kalman filter, {far}"] > wrong > 1.5 * right
-    assert error["logistic", f"deep Kalman filter, {far}, patiently"] < 1.05 * right
+    assert wrong > 1.5 * right
+    assert max(error["logistic", f"deep Kalman filter, {far}{how}"] for how in ("", ", patiently")) < 1.05 * right
