@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from datetime import date, timedelta
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +91,9 @@ def child(dynamics, folder):
 
     Of "peer", reading and writing alone; of "idle", nothing.
     """
-    import rasterio  # noqa: F401  (imports are no part of the time)
-    import scipy.optimize  # noqa: F401
-    from subpixel.algorithms.state_estimation import kalmanfilter  # noqa: F401
     from subpixel.engine.main import run
+    for module in ("rasterio", "scipy.optimize", "subpixel.algorithms.state_estimation.kalmanfilter"):
+        import_module(module)   # which is no part of the time
     out = FOLDER / "out"
     shutil.rmtree(out, ignore_errors=True)
     start, spent = time.perf_counter(), time.process_time()

@@ -101,7 +101,7 @@ def fast(x, epsilon):
 
 def noisy(kind, rng, count=5):
     """Series (count, 1, T, 3) with the missing term 0.1 x^3 in the first equation."""
-    sigma_R, sigma_Q = LEVELS[kind]
+    sigma_R, sigma_Q = LEVELS.get(kind, kind)
     forward, x, states = Differential(lambda x: fast(x, 0.01), 3, np.eye(3), longest=FINE / 2), np.tile(
         [-30.0, 25.0, 50.0], (count, 1)), []
     for _ in range(DATES):
@@ -185,6 +185,41 @@ def test_gaps_in_series_without_noise_leave_a_covariance(gap):
     seen[:, gap] = False
     s = discover(X, Smoother(days), lambda x: 0 * x, Dictionary(1, degree=1), seen=seen)
     np.testing.assert_allclose(s[:, 0], [0.25, 0], atol=1e-3)
+
+
+def test_what_a_filter_says_in_gaps_tells_nothing():
+    """Gaps of eight dates, in which a filter goes on with the dynamics that lack a term: it is not smaller for it."""
+    dictionary, smoother = Dictionary(3), Smoother(FINE * np.arange(DATES))
+    cubic, lacking = dictionary.terms.index((0, 0, 0)), Differential(lambda x: fast(x, 0.0), 3, np.eye(3), FINE / 2)
+    errors = []
+    for X in noisy((0.3, 0.0), np.random.default_rng(6), 3):
+        seen = np.ones(X.shape, bool)
+        for first in range(10, DATES, 16):
+            for k in range(first, min(first + 8, DATES)):
+                X[:, k], seen[:, k] = lacking.step(X[:, k - 1], FINE), False
+        errors.append([abs(discover(X, smoother, lambda x: fast(x, 0.0), dictionary, seen=known)[cubic, 0] - 0.1)
+                       for known in (seen, None)])
+    told, untold = np.mean(errors, axis=0)
+    assert told < 0.006 and told < untold / 2
+
+
+def test_errors_follow_from_the_terms_found():
+    """An oscillation of which nothing is known: only once its terms are found does its Jacobian tell the errors."""
+    def oscillation(x):
+        return np.stack([0.01 * x[..., 0] + 2 * x[..., 1], -3 * x[..., 0] - 0.08 * x[..., 1]], axis=-1)
+    forward, days = Differential(oscillation, 2, np.eye(2), longest=0.02), 0.08 * np.arange(150)
+    x, smoother, dictionary, states = np.array([[1, 0.5]]), Smoother(days), Dictionary(2), []
+    for _ in days:
+        states.append(x)
+        x = forward.step(x, 0.08)
+    states = np.stack(states, axis=1)
+    right = []
+    for seed in range(6):
+        X = states + 0.02 * np.random.default_rng(seed).normal(size=states.shape)
+        s = discover(X, smoother, np.zeros_like, dictionary)
+        found = {(dictionary.terms[i], j) for i, j in zip(*np.nonzero(s))}
+        right.append({((1,), 0), ((0,), 1)} <= found and len(found) <= 3)   # of the terms, two are hardly to be told
+    assert all(right)
 
 
 def test_pruning_takes_away_as_long_as_the_residue_stays():
