@@ -1,11 +1,10 @@
 """Cells of the benchmark of accurate and inaccurate predictors of Lorenz '63: what it says still holds."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import benchmark, recorded
 
 torch = pytest.importorskip("torch")
 
@@ -14,16 +13,8 @@ NONE = (0.0, 0.33)   # sigma_Q, sigma_R
 
 @pytest.fixture(name="impact", scope="module")
 def _impact():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            patch.setenv(name, "1")   # which the benchmark sets
-        import predictor_impact
+    with benchmark("predictor_impact") as (predictor_impact, _):
         yield predictor_impact
-
-
-def rows(name):
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
 
 
 def series(impact, levels):
@@ -58,7 +49,7 @@ def test_what_the_predictor_lacks_is_found(impact):
 
 
 def test_recorded_errors_are_those_of_the_code(impact):
-    for row in rows("predictor_impact")[:2]:
+    for row in recorded("predictor_impact")[:2]:
         y, states, first = series(impact, NONE)
         found = impact.ensemble(y, first, impact.PREDICTORS[row["predictor"]], *NONE)
         assert impact.rmse(found, states) == pytest.approx(row["EnKF"], rel=0.01)

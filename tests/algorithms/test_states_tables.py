@@ -1,10 +1,9 @@
 """Cells of the benchmark of states behind rasters, on one of its scenes: what it promises still holds."""
 
-import json
 from functools import cache
 
 import pytest
-from conftest import ROOT
+from conftest import benchmark, recorded
 
 SEED = 0
 TODAY = ("linear interpolation, last value", "harmonic fit, two waves", "harmonic fit, one wave and a trend",
@@ -14,11 +13,7 @@ TODAY = ("linear interpolation, last value", "harmonic fit, two waves", "harmoni
 @pytest.fixture(name="found", scope="module")
 def _found():
     """Figures of a method on a series, by their names, as the benchmark takes them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            patch.setenv(name, "1")   # which the benchmark sets
-        import states_rasters
+    with benchmark("states_rasters") as (states_rasters, _):
         scene = cache(lambda case: states_rasters.Scene(case, SEED))
 
         @cache
@@ -84,7 +79,7 @@ def test_rate_and_capacity_are_found_from_wrong_ones(found):
 
 
 def test_what_the_table_says_of_filters_that_learn(found):
-    rows = json.loads((ROOT / "benchmarks" / "results" / "states_learned.json").read_text(encoding="utf-8"))["rows"]
+    rows = recorded("states_learned")
     error = {(row["series"], row["method"]): row["RMSE of forecasts"] for row in rows}
     linear = found("seasonal", "Kalman filter, seasonal, two waves", True)["RMSE of forecasts"]
     assert linear == pytest.approx(error["seasonal", "Kalman filter, seasonal, two waves"], rel=0.01)

@@ -1,26 +1,20 @@
 """Cells of the benchmark of moving targets: what its table says still holds."""
 
-import json
-
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import benchmark, recorded
 
 
 @pytest.fixture(name="tracking", scope="module")
 def _tracking():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            patch.setenv(name, "1")   # which the benchmark sets
-        import tracking
+    with benchmark("tracking") as (tracking, _):
         yield tracking
 
 
 @pytest.fixture(name="rows", scope="module")
 def _rows():
     """Rows of the table by target, noise and method."""
-    found = json.loads((ROOT / "benchmarks" / "results" / "tracking.json").read_text(encoding="utf-8"))["rows"]
+    found = recorded("tracking")
     return {(row["target"], row["noise"], row["method"]): row for row in found}
 
 

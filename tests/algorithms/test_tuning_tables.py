@@ -1,21 +1,15 @@
 """Cells of the benchmark of tuning: what its table says still holds."""
 
-import json
-
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import benchmark, recorded
 
 pytest.importorskip("torch")
 
 
 @pytest.fixture(name="tuning", scope="module")
 def _tuning():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            patch.setenv(name, "1")   # which the benchmark sets
-        import tuning
+    with benchmark("tuning") as (tuning, patch):
         patch.setattr(tuning, "PIXELS", 60)
         patch.setattr(tuning, "SERIES", 20)
         patch.setattr(tuning, "FINE", 21)
@@ -37,7 +31,7 @@ def test_methods_come_near_the_best_of_a_grid(tuning, scenes, name, methods):
 
 
 def test_what_the_table_says_of_methods():
-    rows = json.loads((ROOT / "benchmarks" / "results" / "tuning.json").read_text(encoding="utf-8"))["rows"]
+    rows = recorded("tuning")
     for row in rows:
         if row["method"] == "search":
             assert row["at worst"] < 1.001, row["problem"]
