@@ -31,6 +31,11 @@ class Group(Enum):
     def id(self):
         return self.name.lower()
 
+    @property
+    def number(self):
+        """Its place in the order of the work, from 1."""
+        return list(Group).index(self) + 1
+
 
 class Style(Enum):
     """How a raster output looks in QGIS."""
@@ -250,9 +255,9 @@ class Tool:
         What the tests and the help page execute.
     """
 
-    id = label = citation = ""
+    id = label = citation = prefer = ""
     group = None
-    tags = ()
+    tags = doi = ()
     requires = ("numpy", "scipy", "rasterio", "plotly", "threadpoolctl")
     example = {}
 

@@ -16,7 +16,7 @@ from .features import located_features, spectra_features
 from .parameters import Reader, definition, destination, files_of_folders, no_raster, rasters_in, truth
 from .rasters import RasterSource, files_of, is_ours
 from .staging import Staging
-from .words import spoken, tr
+from .words import spoken, tr, words_of_group
 
 LAYERS = (declare.RasterOutput, declare.SpectraOutput, declare.TableOutput, declare.FeaturesOutput)
 ICON = str(engine_python.ROOT / "icon.svg")
@@ -77,7 +77,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return tr(self._tool.label)
 
     def group(self):
-        return tr(self._tool.group.value)
+        return words_of_group(self._tool.group)
 
     def groupId(self):
         return self._tool.group.id

@@ -5,7 +5,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..engine.declare import Group
 from .engine_python import ROOT
-from .words import tr
+from .words import tr, words_of_group
 
 ICON = str(ROOT / "icon.svg")
 
@@ -26,7 +26,7 @@ class ShippedModel(QgsProcessingModelAlgorithm):
         return self.helpContent().get("GROUP", "")
 
     def group(self):
-        return tr(Group[self.groupId().upper()].value)
+        return words_of_group(Group[self.groupId().upper()])
 
     def icon(self):
         return QIcon(ICON)

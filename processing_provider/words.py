@@ -14,3 +14,8 @@ def spoken(template, arguments):
         return tr(template).format(**arguments)
     except (KeyError, IndexError, ValueError):
         return template.format(**arguments)
+
+
+def words_of_group(group):
+    """What the toolbox calls a group. It sorts them by these words, so the order of the work comes first in them."""
+    return f"{group.number:02d} {tr(group.value)}"

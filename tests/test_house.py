@@ -11,7 +11,7 @@ from conftest import ROOT
 ROOMS = ("algorithms", "tools", "engine", "processing_provider", "ui")
 MAY_USE = {  # which rooms a room may import from, itself aside
     "algorithms": set(), "engine": {"tools"}, "tools": {"engine", "algorithms"},
-    "processing_provider": {"tools", "engine"}, "ui": {"tools", "engine"}}
+    "processing_provider": {"tools", "engine"}, "ui": {"tools", "engine", "processing_provider"}}
 SCIENCE = {"numpy", "scipy", "sklearn", "tensorly", "torch"}
 PACKAGES = {
     "algorithms": SCIENCE, "engine": SCIENCE | {"rasterio", "plotly", "threadpoolctl"},
