@@ -358,11 +358,11 @@ class DeepKalman:
         if self.dictionary is None or not zones.s.any():
             return x @ self.fixed[k].T if self.fixed is not None else forward.step(x, h)
 
-        def extra(x):
+        def added(x):
             return self.dictionary(x) @ zones.s
         if isinstance(forward, Differential):
-            return Differential(lambda x: forward.rate(x) + extra(x), self.n, forward.Q, forward.longest).step(x, h)
-        half = Differential(extra, self.n, np.zeros((self.n, self.n)), longest=h)
+            return Differential(lambda x: forward.rate(x) + added(x), self.n, forward.Q, forward.longest).step(x, h)
+        half = Differential(added, self.n, np.zeros((self.n, self.n)), longest=h)
         x = half.step(x, h / 2)
         return half.step(x @ self.fixed[k].T if self.fixed is not None else forward.step(x, h), h / 2)
 

@@ -63,7 +63,7 @@ class BlindTool(Tool):
         """
         raise NotImplementedError(f"{type(self).__name__} names no method")
 
-    def extra(self, job, found):
+    def give_more(self, job, found):
         """Give outputs that only this tool has."""
 
     def add_to_report(self, report, found):
@@ -102,7 +102,7 @@ class BlindTool(Tool):
         result = of_scene(scene, found.M, names, [source] * len(names))
         job.give_spectra(self.endmembers, result, scene)
         job.give_number(self.rmse, rmse)
-        self.extra(job, found)
+        self.give_more(job, found)
         self._report(job, scene, result, found, rmse)
 
     def _initial(self, job, scene, spectra, P):

@@ -103,7 +103,7 @@ class RelevanceDetermination(_blind.BlindTool):
                                             found.converged))
         return Relevant(scaled.M, scaled.A, found.costs, found.iterations, found.converged, scaled.active, found)
 
-    def extra(self, job, found):
+    def give_more(self, job, found):
         job.give_number(self.rank, found.every.rank)
 
     def add_to_report(self, report, found):

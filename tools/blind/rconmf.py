@@ -45,7 +45,7 @@ class RobustCollaborativeNMF(_blind.BlindTool):
         return rconmf(Y, P, rng, alpha=job.value(self.alpha), beta=job.value(self.beta),
                       target=job.value(self.target), draws=job.value(self.draws), **common)
 
-    def extra(self, job, found):
+    def give_more(self, job, found):
         rank = int(found.active.sum())
         job.say("{rank} of {count} endmembers are in use.", rank=rank, count=len(found.active))
         job.give_number(self.rank, rank)
