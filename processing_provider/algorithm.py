@@ -83,7 +83,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return self._tool.group.id
 
     def tags(self):
-        return [tr(tag) for tag in self._tool.tags]
+        return list(dict.fromkeys([*self._tool.tags, *map(tr, self._tool.tags)]))
 
     def icon(self):
         return QIcon(ICON)
@@ -92,8 +92,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         return tr(self._tool.help()[0])
 
     def shortHelpString(self):
-        return "\n".join([tr(paragraph) for paragraph in self._tool.help()]
-                         + [tr("Reference: {citation}").format(citation=self._tool.citation)])
+        told = [tr(paragraph) for paragraph in [*self._tool.help(), self._tool.prefer] if paragraph]
+        return "\n".join([*told, tr("Reference: {citation}").format(citation=self._tool.citation)])
 
     def initAlgorithm(self, configuration=None):
         for parameter in self._tool.parameters():

@@ -8,14 +8,22 @@ from .engine_python import ROOT
 from .words import tr, words_of_group
 
 ICON = str(ROOT / "icon.svg")
+SHOWN = "description", "help"   # of a parameter
 
 
 class ShippedModel(QgsProcessingModelAlgorithm):
     """A model among the tools: QGIS would show its id as its label, and its group apart from theirs."""
 
+    def take(self, model):
+        """Become the model of such a dictionary as `toVariant` gives, with its outputs in QGIS's language."""
+        taken = self.loadVariant(model)
+        for output in self.destinationParameterDefinitions():   # which are called after the outputs of steps
+            output.setDescription(tr(output.description()))
+        return taken
+
     def createInstance(self):
         copy = ShippedModel()
-        copy.loadVariant(self.toVariant())
+        copy.take(self.toVariant())
         copy.setProvider(self.provider())
         return copy
 
@@ -36,10 +44,18 @@ class ShippedModel(QgsProcessingModelAlgorithm):
 
 
 def load_models():
-    """Every model in `models/` whose steps QGIS knows."""
+    """Every model in `models/` whose steps QGIS knows, in QGIS's language."""
     found = []
     for file in sorted((ROOT / "models").glob("*.model3")):
         model = ShippedModel()
-        if model.fromFile(str(file)):
+        if model.fromFile(str(file)) and model.take(translated(model.toVariant())):
             found.append(model)
     return found
+
+
+def translated(model):
+    """A model, as the dictionary that QGIS makes of it, with what people read in their language. Names stay."""
+    for texts, keys in [(model["help"], ("TITLE", "ALG_DESC")),
+                        *((definition, SHOWN) for definition in model["parameterDefinitions"].values())]:
+        texts.update({key: tr(texts[key]) for key in keys if texts.get(key)})
+    return model

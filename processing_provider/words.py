@@ -1,15 +1,44 @@
-"""Words for people, in their language."""
+"""Words for people, in their language: `i18n/LOCALE.json` holds each English text with its translation."""
 
-from qgis.PyQt.QtCore import QCoreApplication
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from qgis.core import QgsApplication
+
+I18N = Path(__file__).resolve().parent.parent / "i18n"
+TRADITIONAL = "Hant", "TW", "HK", "MO"   # Chinese that Simplified Chinese does not stand for
+LABELS = "label", "what"                 # arguments of sentences that are texts themselves
+
+
+def catalogue_for(locale):
+    """The file for a locale of QGIS's (`de`, `pt_BR`, `zh-Hans`): of the same country or else language; None if none."""
+    language, *rest = locale.replace("-", "_").split("_")
+    if language == "zh" and not set(rest).intersection(TRADITIONAL):
+        rest = ["Hans"]
+    elif language == "zh":
+        return None
+    exact = I18N / f"{'_'.join([language, *rest[:1]])}.json"
+    return exact if exact.exists() else next(iter(sorted(I18N.glob(f"{language}.json"))
+                                                  + sorted(I18N.glob(f"{language}_*.json"))), None)
+
+
+@lru_cache
+def translations():
+    """Every English text and its translation, read once: QGIS itself changes its language only when it starts."""
+    file = catalogue_for(QgsApplication.locale())
+    return json.loads(file.read_text(encoding="utf-8")) if file else {}
 
 
 def tr(text):
-    """A text in QGIS's language."""
-    return QCoreApplication.translate("Subpixel", text)
+    """A text in QGIS's language, or as it is where it has no translation."""
+    return translations().get(text, text)
 
 
 def spoken(template, arguments):
     """A template of the engine's in QGIS's language, with its arguments put in."""
+    arguments = {name: tr(value) if name in LABELS and isinstance(value, str) else value
+                 for name, value in arguments.items()}
     try:
         return tr(template).format(**arguments)
     except (KeyError, IndexError, ValueError):
