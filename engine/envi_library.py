@@ -6,9 +6,10 @@ import re
 import numpy as np
 
 from . import spectra_table
+from .bands import numbers, unique
 from .sentences import UserError
-from .spectra import Spectra, field_names, unique
-from .wavelengths import numbers, to_nanometres
+from .spectra import Spectra, field_names
+from .wavelengths import to_nanometres
 
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 DATA = (".sli", ".slb", ".esl", ".lib", ".img", ".dat", ".bsq", "")   # extensions of the data, the commonest first

@@ -161,7 +161,7 @@ class Job:
         `options` are the writer's.
         """
         self.result["rasters"][output.name] = _look(output.style, names, options)
-        return self._writer(self.path(output), scene, names, options)
+        return self._writer(output, self.path(output), scene, names, options)
 
     def folder_raster(self, output, stem, scene, names, time=None, **options):
         """
@@ -180,15 +180,16 @@ class Job:
             tags = {"ACQUISITION_DATE": written(time[0])}
         with contextlib.suppress(OSError):  # the writer says what is wrong
             os.makedirs(folder, exist_ok=True)
-        return self._writer(os.path.join(folder, file), scene, names, options, tags)
+        return self._writer(output, os.path.join(folder, file), scene, names, options, tags)
 
     def dated_rasters(self, output, dates, scene, names, **options):
         """A writer for each date of a dated output folder, in a list; files are named after the dates."""
         return [self.folder_raster(output, stem_of(date), scene, names, (date, end), **options)
                 for date, end in zip(dates, ends(dates))]
 
-    def _writer(self, path, scene, names, options, tags=None):
-        return RasterWriter(path, scene, names, tags={**self.provenance(), **(tags or {})}, **options)
+    def _writer(self, output, path, scene, names, options, tags=None):
+        tags = {**self.provenance(), "SUBPIXEL_OUTPUT": output.name, **(tags or {})}
+        return RasterWriter(path, scene, names, tags=tags, **options)
 
     def show_band(self, output, band):
         """The band, from 1, by which a raster of one band's colours, or every one of a folder, is shown at first."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .bands import axis_of, names_of
 from .sentences import NO_SPECTRA, UserError
-from .wavelengths import NANOMETRES, WAVENUMBERS, to_nanometres
 
 SAME_WAVELENGTH = 0.5   # nm: closer grids count as the same
 RESERVED = {"name", "profile", "source", "fid", "geom"}   # fields that a layer of spectra has of its own
@@ -189,16 +189,11 @@ def from_features(features, what="ENDMEMBERS"):
                             "layer of spectra made by Subpixel or EnMAP-Box, or import spectra from a file.",
                             number=number, what=what)
         y = np.array([np.nan if value is None else value for value in profile["y"]], dtype=np.float64)
-        x, wavelengths = profile.get("x"), True
-        unit = (profile.get("xUnit") or "").strip().lower()
-        if not x or unit in ("index", "band number", "band index"):
-            x, wavelengths = (x or np.arange(1, len(y) + 1)), False
-        x = np.asarray(x, dtype=np.float64)
+        x, wavelengths = axis_of(profile)
+        x = np.array(x)
         if len(x) != len(y):
             raise UserError("The spectrum {name} has {values} values and {positions} wavelengths. Mend its profile.",
                             name=feature.get("name"), values=len(y), positions=len(x))
-        if wavelengths:
-            x = to_nanometres(x, unit if unit in NANOMETRES or unit in WAVENUMBERS else None)
         grids.append((x, wavelengths))
         columns.append(y)
     x, wavelengths = grids[0]
@@ -212,24 +207,10 @@ def from_features(features, what="ENDMEMBERS"):
         outside = (x < other.min() - SAME_WAVELENGTH) | (x > other.max() + SAME_WAVELENGTH)
         columns[number] = resample(other, columns[number][:, None], x)[:, 0]
         columns[number][outside] = np.nan
-    names = unique([str(feature.get("name") or f"spectrum {number}") for number, feature in enumerate(features, 1)])
-    return Spectra(names, np.stack(columns, axis=1), x, wavelengths,
+    return Spectra(names_of(features), np.stack(columns, axis=1), x, wavelengths,
                    [feature.get("source") or "" for feature in features],
                    [feature.get("point") for feature in features],
                    [feature.get("attributes") or {} for feature in features])
-
-
-def unique(names):
-    """Names made distinct: a repeated one gets ` (2)`, ` (3)` and so on."""
-    used, last, result = set(names), {}, []
-    for name in names:
-        made, number = name, last.get(name, 0) + 1
-        while number > 1 and (made := f"{name} ({number})") in used:
-            number += 1
-        last[name] = number
-        used.add(made)
-        result.append(made)
-    return result
 
 
 def field_names(titles, reserved=()):

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .bands import NANOMETRES, WAVENUMBERS, unique
 from .sentences import UserError
-from .spectra import Spectra, field_names, unique
-from .wavelengths import NANOMETRES, WAVENUMBERS, to_nanometres
+from .spectra import Spectra, field_names
+from .wavelengths import to_nanometres
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--"}
 HUGE = 1e30   # beyond: the marks for a missing value, such as USGS's -1.23e34

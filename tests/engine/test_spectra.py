@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from subpixel.engine.bands import unique
 from subpixel.engine.sentences import UserError
-from subpixel.engine.spectra import Spectra, from_features, of_scene, resample, unique
+from subpixel.engine.spectra import Spectra, from_features, of_scene, resample
 from subpixel.engine.wavelengths import to_nanometres
 
 

@@ -5,8 +5,9 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from subpixel.engine.bands import numbers
 from subpixel.engine.raster import Scene
-from subpixel.engine.wavelengths import numbers, read_bad_bands, read_wavelengths, to_nanometres, write_wavelengths
+from subpixel.engine.wavelengths import read_bad_bands, read_wavelengths, to_nanometres, write_wavelengths
 
 CENTRES, WIDTHS = [450.5, 550, 2200], [5, 6.5, 10]
 

@@ -70,7 +70,8 @@ class ExtractSpectra(Tool):
     def _spectra(scene, taken, every):
         import numpy as np
 
-        from ...engine.spectra import RESERVED, field_names, of_scene, unique
+        from ...engine.bands import unique
+        from ...engine.spectra import RESERVED, field_names, of_scene
         raster = Path(scene.path).name
         names, sources, points, attributes = [], [], [], []
         for part in taken:

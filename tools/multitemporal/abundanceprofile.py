@@ -96,9 +96,9 @@ class AbundanceProfile(Tool):
 
     def _groups(self, job, grid):
         """Each feature with its own name: `samples.Group`s."""
+        from ...engine.bands import unique
         from ...engine.samples import group_samples
         from ...engine.sentences import UserError
-        from ...engine.spectra import unique
         features, field = job.features(self.features), job.value(self.namefield)
         known = list(features[0]["attributes"]) if features else []
         if field and features and field not in known:
