@@ -50,7 +50,8 @@ class FusionTool(Tool):
 
     group = Group.FUSION
     tags = ("fusion", "sharpening", "super-resolution", "hyperspectral", "multispectral", "HSI-MSI", "EnMAP", "PRISMA",
-            "Sentinel-2")
+            "Sentinel-2", "pan-sharpening", "pansharpening", "resolution enhancement", "EMIT", "DESIS", "Landsat",
+            "PlanetScope")
     hsi, msi, srf, srf_table = _pairs.HSI, _pairs.MSI, _pairs.SRF, _pairs.SRF_TABLE
     hsi_bands, msi_bands = _pairs.HSI_BANDS, _pairs.MSI_BANDS
     psf, psf_width = _pairs.PSF, _pairs.PSF_WIDTH

@@ -18,6 +18,8 @@ class CoupledTuckerDescent(_ranks.TuckerTool):
     citation = ("Borsoi, Prévost, Usevich, Brie, Bermudez and Richard, Coupled tensor decomposition for hyperspectral "
                 "and multispectral image fusion with inter-image variability, IEEE Journal of Selected Topics in "
                 "Signal Processing 15(3), 2021")
+    prefer = ("Where the ground changed in places as well as in spectra, and a result is wanted fast. BTD-Var was more "
+              "accurate on such pairs in our measurements, in about three times the time.")
 
     rank_rows, rank_columns, rank_bands = _ranks.scene(FINE, BANDS)
     change_rows, change_columns, change_bands = _ranks.change("as many as describe the scene", "4, or as many as there "

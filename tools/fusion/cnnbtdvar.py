@@ -21,6 +21,9 @@ class NonnegativeBlockTermsWithVariability(_blocks.BlockTool):
             "change", "unmixing", "endmembers", "abundance")
     citation = ("Prévost, Borsoi, Usevich, Brie, Bermudez and Richard, Hyperspectral super-resolution accounting for "
                 "spectral variability: LL1-based recovery and blind unmixing, 2021")
+    prefer = ("Where spectra changed between the two dates, and materials and their fractions are wanted too. Without "
+              "these take BTD-Var, whose image was more accurate by some two decibels in our measurements.")
+    doi = ("10.1137/21M1409354",)
 
     count, map_rank = replace(_blocks.COUNT, minimum=2), _blocks.MAP_RANK
     balance, prior = _fusion.BALANCE, _blocks.PRIOR

@@ -20,9 +20,12 @@ class EstimateResponse(Tool):
     label = "Estimate spectral response and blur"
     group = Group.FUSION
     tags = ("spectral response function", "SRF", "point spread function", "PSF", "MTF", "registration", "fusion",
-            "HySure")
+            "HySure", "blur", "calibration")
     citation = ("Simoes, Bioucas-Dias, Almeida and Chanussot, A convex formulation for hyperspectral image "
                 "superresolution via subspace-based regularization, IEEE TGRS 53(6), 2015, section III-D")
+    prefer = ("Before a fusion, where the response or the blur of a sensor is not known. Where both are known, give "
+              "them to the fusion tool; Fuse a pair estimates the blur itself.")
+    doi = ("10.1109/TGRS.2014.2375320",)
 
     hsi, msi, hsi_bands, msi_bands = _pairs.HSI, _pairs.MSI, _pairs.HSI_BANDS, _pairs.MSI_BANDS
     roughness = Real("SMOOTHNESS", "Smoothness of the responses", default=1e-4, minimum=0.0, maximum=1e3, advanced=True,

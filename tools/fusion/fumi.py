@@ -12,13 +12,16 @@ class FusionByUnmixing(_fusion.FusionTool):
 
     FUMI looks for the endmembers and the fine abundances that explain both images together, where the abundances of
     every pixel are not negative and add up to one exactly. It knows no change between the two dates, nor brightness
-    that differs within a material: shaded slopes are better fused by CNMF."""
+    that differs within a material."""
 
     id = "fumi"
     label = "Fusion based on unmixing (FUMI)"
     tags = (*_fusion.FusionTool.tags, "FUMI", "unmixing", "endmembers", "abundance", "fraction", "ADMM")
     citation = ("Wei, Bioucas-Dias, Dobigeon, Tourneret, Chen and Godsill, Multiband image fusion based on spectral "
                 "unmixing, IEEE Transactions on Geoscience and Remote Sensing 54(12), 2016")
+    prefer = ("For images of the same date on flat ground, where fractions that sum to one are wanted: the most "
+              "accurate on Indian Pines in our measurements. For shaded slopes take CNMF.")
+    doi = ("10.1109/TGRS.2016.2598784",)
 
     count = replace(_fusion.COUNT, default=5, help="How many materials (R) the scene is made of: at least 2, at most "
                     "the number of bands of the hyperspectral image. HySime estimates it. Default 5.")

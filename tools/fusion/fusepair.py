@@ -15,21 +15,23 @@ SHIFT = 0.1        # MSI pixels of shift that are worth correcting
 
 
 class FusePair(_fusion.FusionTool):
-    """One door to fusion: checks the pair, chooses method and ranks, and gives the fused image with its materials.
+    """Fused image, with fractions of its materials, by the method and settings that suit the pair of images.
 
     It estimates how far the two images are shifted against each other, and corrects that; how wide the hyperspectral
     sensor's point spread function is; and how much the ground changed between the two dates. A pair with little change
     is fused by HySure; one with more by BTD-Var, whose spectra may differ between the dates. The materials are then
     unmixed in the fused image by fully constrained least squares. It shows the hyperspectral image's date either way.
 
-    What was found and chosen stands in the log and in the report. Each method is a tool of its own, with all its
-    parameters."""
+    What was found and chosen stands in the log and in the report."""
 
     id = "fusepair"
     label = "Fuse a pair (recommended settings)"
     tags = (*_fusion.FusionTool.tags, "HySure", "BTD-Var", "unmixing", "abundance", "registration", "automatic")
     citation = ("Simoes, Bioucas-Dias, Almeida and Chanussot, IEEE TGRS 53(6), 2015 (HySure); Prévost, Borsoi, "
                 "Usevich, Brie, Bermudez and Richard, 2021 (BTD-Var)")
+    prefer = ("Take it first: it aligns the images and chooses method and ranks. Take a method's own tool to set all "
+              "of its parameters, or to compare methods.")
+    doi = ("10.1109/TGRS.2014.2375320", "10.1137/21M1409354")
 
     change = Choice("CHANGE", "Did the ground change between the two dates?", default="auto", options={
         "auto": "Judge from the images", "no": "No, or hardly", "yes": "Yes"}, help="Decides on the method: without "

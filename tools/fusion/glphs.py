@@ -8,7 +8,7 @@ COPIES = 5       # of the multispectral image that are held at once
 
 
 class Hypersharpening(_fusion.FusionTool):
-    """The hyperspectral image at the multispectral image's resolution, with the detail that its bands have in common.
+    """The hyperspectral image at the multispectral image's resolution, with that image's fine detail added.
 
     GLP-HS interpolates each band and adds the fine detail of the mixture of multispectral bands that is most like it.
     Seen from afar the image stays close to the hyperspectral one, and there is nothing to be tuned. It adds whatever
@@ -16,12 +16,14 @@ class Hypersharpening(_fusion.FusionTool):
 
     id = "glphs"
     label = "Hypersharpening by a Laplacian pyramid (GLP-HS)"
-    tags = (*_fusion.FusionTool.tags, "GLP-HS", "hypersharpening", "pansharpening", "Laplacian pyramid",
-            "multiresolution analysis")
+    tags = (*_fusion.FusionTool.tags, "GLP-HS", "hypersharpening", "Laplacian pyramid", "multiresolution analysis")
     citation = ("Selva, Aiazzi, Butera, Chiarantini and Baronti, Hyper-sharpening: a first approach on SIM-GA data, "
                 "IEEE Journal of Selected Topics in Applied Earth Observations and Remote Sensing 8(6), 2015; Aiazzi, "
                 "Alparone, Baronti, Garzelli and Selva, MTF-tailored multiscale fusion of high-resolution MS and Pan "
                 "imagery, Photogrammetric Engineering and Remote Sensing 72(5), 2006")
+    prefer = ("A first look at any pair, at once: the most accurate on images of two real sensors in our measurements, "
+              "and good where light or season changed. Where fields changed, take BTD-Var.")
+    doi = ("10.1109/JSTARS.2015.2440092", "10.14358/PERS.72.5.591")
 
     rank = Integer("SUBSPACE", "Dimension of the subspace", optional=True, minimum=1, maximum=1000, advanced=True,
                    help="Interpolate the hyperspectral image in so many principal directions only, from 1; no more "

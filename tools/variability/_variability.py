@@ -48,7 +48,8 @@ class WholeSceneTool(Tool):
     """Abundances near given or found endmembers, by a method that needs the whole scene or large tiles of it."""
 
     group = Group.VARIABILITY
-    tags = ("unmixing", "abundance", "fraction", "spectral variability", "endmember variability", "illumination")
+    tags = ("unmixing", "abundance", "fraction", "spectral variability", "endmember variability", "illumination",
+            "endmember", "sub-pixel", "spectral mixture analysis", "SMA")
     image = _shared.INPUT
     endmembers = replace(_shared.ENDMEMBERS, label="Reference endmembers", optional=True, help="Layer of spectra (a "
                          "feature each, with the fields name and profile), in the raster's units: what each pixel's "

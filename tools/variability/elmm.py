@@ -11,15 +11,19 @@ class ExtendedLinearMixingModel(_variability.VariabilityTool):
 
     The extended linear mixing model: in every pixel each endmember is its reference spectrum times a factor, as slopes,
     shadow and grain size cause, and small deviations from that are allowed. Factors and fractions vary smoothly in
-    space. Where a single factor per pixel is enough, scaled least squares (SCLS) does the same at once.
+    space.
 
     A factor means little where its endmember's fraction is near zero: only its neighbours tell it there."""
 
     id = "elmm"
     label = "Extended linear mixing model (ELMM)"
-    tags = (*_variability.VariabilityTool.tags, "ELMM", "scaling factor", "topography", "total variation")
+    tags = (*_variability.VariabilityTool.tags, "ELMM", "scaling factor", "topography", "total variation", "brightness",
+            "shadow", "slope")
     citation = ("Drumetz, Veganzones, Henrot, Phlypo, Chanussot and Jutten, Blind hyperspectral unmixing using an "
                 "extended linear mixing model to address spectral variability, IEEE TIP 25(8), 2016")
+    prefer = ("The one to try first where brightness differs for each material, as on slopes and in shadow. Where one "
+              "factor per pixel is enough, SCLS does nearly as well at once.")
+    doi = ("10.1109/TIP.2016.2579259",)
 
     lambda_s = _variability.weight("LAMBDAS", "Strictness of the scaling (lambda S)", 0.5, "How strictly each pixel's "
                                    "endmembers are scaled copies of the reference: larger is stricter.")

@@ -32,11 +32,14 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
     id = "mesma"
     label = "Multiple endmember spectral mixture analysis (MESMA)"
     group = Group.VARIABILITY
-    tags = ("MESMA", "unmixing", "abundance", "fraction", "variability", "bundle", "spectral library", "shade", "VIPER",
-            "multiple endmembers")
+    tags = ("MESMA", "unmixing", "abundance", "fraction", "spectral library", "shade", "VIPER", "multiple endmembers",
+            "endmember", "sub-pixel", "spectral mixture analysis", "SMA", "spectral variability", "bundles")
     citation = ("Roberts et al., Mapping chaparral in the Santa Monica Mountains using multiple endmember spectral "
                 "mixture models, Remote Sensing of Environment 65, 1998; fusion of levels: Roberts et al., IEEE TGRS "
                 "41(6), 2003")
+    prefer = ("Where several measured spectra of each material are at hand and a pixel holds few of the materials. "
+              "Where only one spectrum of each is known, take FCLS, or ELMM if it varies.")
+    doi = ("10.1016/S0034-4257(98)00037-6",)
 
     image = _shared.INPUT
     endmembers = SpectraInput("ENDMEMBERS", "Endmembers", raster="INPUT", bundle=True, help="Layer of spectra (fields "

@@ -7,19 +7,21 @@ from . import _variability
 
 
 class PerturbedLinearMixingModel(_variability.VariabilityTool):
-    """Fractions of materials whose spectra are perturbed in every pixel, and the spectra that they are perturbed from.
+    """Fractions of materials whose spectra vary a little, in any shape, around spectra that are estimated too.
 
     The perturbed linear mixing model: in every pixel each endmember is a spectrum of the scene plus a small
     perturbation of any shape. The scene's spectra are estimated too, near the reference, and fractions vary smoothly in
-    space. It says nothing of what causes the perturbations; where that is illumination, the extended model (ELMM) needs
-    fewer unknowns. A small reconstruction error says nothing about the fractions: perturbations can make one material
-    of another, most easily of a dark one."""
+    space. It says nothing of what causes the perturbations. A small reconstruction error says nothing about the
+    fractions: perturbations can make one material of another, most easily of a dark one."""
 
     id = "plmm"
     label = "Perturbed linear mixing model (PLMM)"
     tags = (*_variability.VariabilityTool.tags, "PLMM", "perturbation", "blind unmixing")
     citation = ("Thouvenin, Dobigeon and Tourneret, Hyperspectral unmixing with spectral variability using a perturbed "
                 "linear mixing model, IEEE TSP 64(2), 2016")
+    prefer = ("Where spectra change their shape a little, in no known way. Where their brightness changes, take ELMM: "
+              "it has fewer unknowns and was more accurate in our measurements.")
+    doi = ("10.1109/TSP.2015.2486746",)
 
     alpha = Real("ALPHA", "Smoothness of the fractions (alpha)", optional=True, minimum=0.0, maximum=1e12,
                  help="Weight of the squared differences of the fractions between neighbours, 0 or more. No unit, for "

@@ -32,13 +32,16 @@ class LowRankAbundances(_variability.WholeSceneTool):
 
     The fractions are drawn to a tensor of low rank: a sum of few products of a profile along rows, one along columns
     and a mixture. That keeps structure and lets noise go, without smoothing edges along rows and columns. Endmembers
-    that are hard to tell apart gain most. Where spectra vary from pixel to pixel, take ULTRA-V."""
+    that are hard to tell apart gain most."""
 
     id = "ultra"
     label = "Low-rank abundances (ULTRA)"
-    tags = (*_variability.WholeSceneTool.tags, "ULTRA", "tensor", "low rank", "canonical polyadic decomposition")
+    tags = (*_variability.WholeSceneTool.tags, "ULTRA", "tensor", "low rank", "canonical polyadic decomposition",
+            "denoise")
     citation = ("Imbiriba, Borsoi and Bermudez, A low-rank tensor regularization strategy for hyperspectral unmixing, "
                 "IEEE Statistical Signal Processing Workshop, 2018")
+    prefer = ("For noisy scenes of few, simply shaped fields, whose spectra do not vary. In our measurements it was "
+              "hardly better than FCLS; where spectra vary, take ULTRA-V.")
 
     lambda_a = _variability.weight("LAMBDAA", "Strictness of the low rank (lambda A)", 0.01, "How closely the "
                                    "fractions keep to the low rank: larger is closer.")

@@ -22,6 +22,9 @@ class LowRankVariability(_variability.VariabilityTool):
     tags = (*_variability.VariabilityTool.tags, "ULTRA-V", "tensor", "low rank", "canonical polyadic decomposition")
     citation = ("Imbiriba, Borsoi and Bermudez, Low-rank tensor modeling for hyperspectral unmixing accounting for "
                 "spectral variability, IEEE TGRS 58(3), 2020")
+    prefer = ("Where the shape of the spectra varies with a structure in space. In our measurements it was the most "
+              "accurate on simulated hills in sun and shadow; on the other scenes ELMM did as well or better, mostly "
+              "in less time.")
 
     lambda_m = _variability.weight("LAMBDAM", "Strictness of the endmembers' low rank (lambda M)", 0.1, "How closely "
                                    "each pixel's endmembers keep to the low rank: larger is closer.")
