@@ -12,6 +12,7 @@ class ModelTool(_sequence.SequenceTool):
             "spectral variability", "uncertainty", "gap filling")
     citation = ("Borsoi, Imbiriba and Closas, Dynamical hyperspectral unmixing with variational recurrent neural "
                 "networks, IEEE Transactions on Image Processing 32, 2023")
+    doi = ("10.1109/TIP.2023.3266660",)
 
     draws = Integer("DRAWS", "Draws for the uncertainty", default=50, minimum=2, maximum=100000, advanced=True,
                     help="From so many draws of the posterior the uncertainty is taken, 2 to 100000. Default 50, which "

@@ -76,7 +76,8 @@ class SequenceTool(Tool):
     """A tool that unmixes a sequence. A subclass says how in `method`."""
 
     group = Group.TIME
-    tags = ("multitemporal", "time series", "sequence", "change", "abundance", "fraction", "unmixing")
+    tags = ("multitemporal", "time series", "sequence", "change", "abundance", "fraction", "unmixing", "endmember",
+            "sub-pixel", "spectral mixture analysis", "SMA", "change detection")
 
     images = IMAGES
     dates = DATES

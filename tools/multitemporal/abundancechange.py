@@ -27,8 +27,11 @@ class AbundanceChange(Tool):
     label = "Changes of abundances"
     group = Group.TIME
     tags = ("multitemporal", "time series", "change detection", "abundance", "fraction", "transition", "from-to",
-            "post-classification", "change matrix", "date of change")
+            "post-classification", "change matrix", "date of change", "deforestation", "land cover change",
+            "difference", "sub-pixel")
     citation = "Subpixel's own: differences of fractions, and of the largest of them"
+    prefer = ("After unmixing two or more dates, for maps of what changed. Where an event has a course over several "
+              "dates, as a fire or a harvest has, take the tools of Events in a series.")
 
     images = RastersInput("IMAGES", "Abundances", spectral=False, help="Abundance rasters of one place, at least two, "
                           "in the order of their dates: layers or files on one grid with a band per endmember, named "

@@ -24,9 +24,12 @@ class AbundanceProfile(Tool):
     label = "Fractions over time at points and polygons"
     group = Group.TIME
     tags = ("multitemporal", "time series", "sequence", "profile", "abundance", "fraction", "zonal statistics",
-            "temporal", "curve")
+            "temporal", "curve", "endmember", "field", "plot")
     citation = ("Borsoi, Imbiriba and Closas, Dynamical hyperspectral unmixing with variational recurrent neural "
                 "networks, IEEE Transactions on Image Processing 32, 2023 (abundances over time)")
+    prefer = ("To see curves of points or fields that you know. For maps of all that changed, take Changes of "
+              "abundances.")
+    doi = ("10.1109/TIP.2023.3266660",)
 
     images = RastersInput("IMAGES", "Abundances", spectral=False, help="Abundances of one place, at least two dates, "
                           "in the order of their dates: layers or files on one grid with a band per endmember, named "

@@ -12,6 +12,8 @@ class ApplyRecurrentUnmixing(_redsunn.ModelTool):
 
     id = "applyredsunn"
     label = "Apply a model of ReDSUNN"
+    prefer = ("When ReDSUNN has saved a model of a similar sequence. Where sensor, processing or materials differ, "
+              "learn a new one.")
 
     count = endmembers = None
     saved = FileInput("MODEL", "Model", extensions=("npz",), help="File that the tool for recurrent unmixing "

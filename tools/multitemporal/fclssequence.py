@@ -22,6 +22,9 @@ class SequenceByFcls(_sequence.SequenceTool):
                 "quantification in hyperspectral imagery, IEEE Transactions on Geoscience and Remote Sensing 39(3), "
                 "2001; as compared in Borsoi, Imbiriba and Closas, Dynamical hyperspectral unmixing with variational "
                 "recurrent neural networks, IEEE Transactions on Image Processing 32, 2023")
+    prefer = ("Take it first, with one set of endmembers for all dates: so it was the most accurate on all sequences "
+              "that we measured, and it is fast. Where each date has spectra of its own, take OU.")
+    doi = ("10.1109/36.911111", "10.1109/TIP.2023.3266660")
 
     restarts = Integer("RESTARTS", "Runs of VCA", default=1, minimum=1, maximum=10000, advanced=True,
                        help="Of so many runs of VCA on each image the largest simplex counts, 1 to 10000. Default 1, "

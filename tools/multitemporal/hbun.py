@@ -19,10 +19,13 @@ class HierarchicalBayesianUnmixing(_sequence.SequenceTool):
 
     id = "hbun"
     label = "Hierarchical Bayesian unmixing of a sequence (stand-in for HBUN)"
-    tags = (*_sequence.SequenceTool.tags, "HBUN", "Bayesian", "Gibbs", "MCMC", "uncertainty", "spatial", "gap filling")
+    tags = (*_sequence.SequenceTool.tags, "HBUN", "Bayesian", "Gibbs", "MCMC", "uncertainty", "spatial", "gap filling",
+            "denoise")
     citation = ("After the outlines of Liu, Lu, Wu, Du, Chanussot and Wei, Bayesian unmixing of hyperspectral image "
                 "sequence with composite priors for abundance and endmember variability, IEEE Transactions on "
                 "Geoscience and Remote Sensing 60, 2022; the model's details are Subpixel's own")
+    prefer = ("For noisy images whose fractions are smooth in space and time, where uncertainties are wanted. FCLS "
+              "with one set of endmembers for all dates was more accurate on all sequences that we measured.")
 
     sweeps = Integer("SWEEPS", "Sweeps", default=200, minimum=2, maximum=1000000, help="How often everything is drawn, "
                      "those at the start included that do not count, 2 to 1000000. Default 200.")

@@ -23,9 +23,11 @@ class KalmanExpectationMaximisation(_sequence.SequenceTool):
     id = "kalmanem"
     label = "Kalman filter and expectation maximisation"
     tags = (*_sequence.SequenceTool.tags, "Kalman filter", "smoother", "EM", "state space", "spectral variability",
-            "gap filling")
+            "gap filling", "uncertainty")
     citation = ("Borsoi, Imbiriba, Closas, Bermudez and Richard, Kalman filtering and expectation maximization for "
                 "multitemporal spectral unmixing, IEEE Geoscience and Remote Sensing Letters 19, 2022")
+    prefer = ("Where the ground hardly changes and the spectra drift from date to date. Where fractions change much, "
+              "it was the least accurate in our measurements: take FCLS or OU.")
 
     settle = _sequence.SETTLE
     Q = Real("STEPVARIANCE", "Variance of a step (Q)", default=3e-6, minimum=1e-12, maximum=1e3, help="Variance of the "

@@ -12,14 +12,17 @@ class OnlineUnmixing(_sequence.SequenceTool):
     those that fit all dates seen so far; a date's own may depart from them by a bounded amount, as light, season or
     calibration make them. Fractions are then fully constrained least squares with each date's endmembers.
 
-    It is fast and needs one image at a time. It takes a date's endmembers for the same in all of its pixels: for
-    spectra that vary within an image use ReDSUNN. The reference endmembers are where it starts."""
+    It is fast and needs one image at a time. It takes a date's endmembers for the same in all of its pixels. The
+    reference endmembers are where it starts."""
 
     id = "onlineunmixing"
     label = "Online unmixing of a sequence (OU)"
     tags = (*_sequence.SequenceTool.tags, "OU", "online", "perturbed linear mixing model", "spectral variability")
     citation = ("Thouvenin, Dobigeon and Tourneret, Online unmixing of multitemporal hyperspectral images accounting "
                 "for spectral variability, IEEE Transactions on Image Processing 25(9), 2016")
+    prefer = ("Where light, season or calibration change all spectra of a date together. Where spectra vary within an "
+              "image too, take ReDSUNN.")
+    doi = ("10.1109/TIP.2016.2579309",)
 
     sigma = Real("SIGMA", "Largest departure of a date (sigma)", default=0.02, minimum=0.0, maximum=10.0,
                  help="How far the endmembers of a date may depart from those of all dates, as a share of the norm of "
