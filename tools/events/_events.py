@@ -34,7 +34,8 @@ class DetectionTool(Tool):
     group = Group.EVENTS
     requires = (*Tool.requires, "torch")
     tags = ("multitemporal", "time series", "sequence", "event", "detection", "change", "date", "fire", "flood",
-            "drought", "harvest", "pattern", "course")
+            "drought", "harvest", "pattern", "course", "change detection", "disturbance", "deforestation", "clear-cut",
+            "burned area", "mowing", "Sentinel-2", "Landsat")
 
     images = IMAGES
     dates = _sequence.DATES

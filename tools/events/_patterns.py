@@ -39,7 +39,8 @@ class PatternTool(Tool):
 
     group = Group.EVENTS
     tags = ("multitemporal", "time series", "sequence", "event", "pattern", "course", "unsupervised", "NMFD",
-            "nonnegative matrix factor deconvolution", "convolutive NMF", "blind")
+            "nonnegative matrix factor deconvolution", "convolutive NMF", "blind", "phenology", "season", "crop",
+            "fire", "flood", "harvest")
 
     images, dates = IMAGES, _sequence.DATES
     count, length = COUNT, LENGTH

@@ -15,7 +15,10 @@ class ApplyEvents(DetectionTool):
 
     id = "applyevents"
     label = "Apply a model of events"
+    tags = (*DetectionTool.tags, "Deep-NMFD", "PAD-NMF", "deep learning", "neural network", "transfer", "model")
     citation = "G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, sections 4.3 and 4.4"
+    prefer = ("When Deep-NMFD or PAD-NMF has saved a model and the same events are sought in another area or year. "
+              "Where backgrounds are of another kind, learn a new one from samples there.")
 
     saved = FileInput("MODEL", "Model", extensions=("npz",), help="File that a tool which learns events (padnmf, "
                       "deepnmfd) has saved: its output MODEL.")

@@ -31,6 +31,8 @@ class DeconvolutionRelevance(_patterns.PatternTool):
     label = "Recurring patterns, their number found (ARD-NMFD)"
     tags = (*_patterns.PatternTool.tags, "ARD", "automatic relevance determination", "rank", "number of patterns")
     citation = "Chinellato, Deep Unfolding, PhD thesis, University of Padova 2026, section 3.3.2"
+    prefer = ("Without samples, when the number of recurring courses is not known. On our test images the number was "
+              "mostly too small or too large: take it as a first guess, and look at the patterns also by NMFD.")
 
     count = replace(_patterns.COUNT, label="Largest number of patterns", default=8, help="With how many patterns to "
                     "begin, more than there may be, 1 to 100. Default 8.")

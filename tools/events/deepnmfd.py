@@ -4,7 +4,7 @@ from ._events import EventTool
 
 
 class DeepDeconvolution(EventTool):
-    """Events in a series of images, and when they began, learned from a few samples.
+    """Events in a series of images and the dates on which they began, by whole courses learned from a few samples.
 
     Deep-NMFD is a network whose layers are the steps of a nonnegative deconvolution: each series is its background plus
     the courses of events, shifted to the dates at which they begin and as strong as they are. Backgrounds keep to their
@@ -19,8 +19,11 @@ class DeepDeconvolution(EventTool):
 
     id = "deepnmfd"
     label = "Events from samples, whole courses (Deep-NMFD)"
-    tags = (*EventTool.tags, "NMFD", "deconvolution", "deep unfolding", "unrolling", "neural network", "deep learning")
+    tags = (*EventTool.tags, "NMFD", "deconvolution", "deep unfolding", "unrolling", "neural network", "deep learning",
+            "samples", "training", "supervised")
     citation = "G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, section 4.4"
+    prefer = ("With about ten samples of each class of event. In our measurements it was more accurate than PAD-NMF "
+              "and than a random forest. Without samples, take NMFD.")
 
     def network(self):
         from ...algorithms.events.deepnmfd import DeepNMFD

@@ -23,6 +23,9 @@ class FactorDeconvolution(_patterns.PatternTool):
     label = "Recurring patterns (NMFD)"
     citation = ("Smaragdis, Non-negative matrix factor deconvolution, ICA 2004; Chinellato, Deep Unfolding, PhD "
                 "thesis, Padova 2026, section 3.3")
+    prefer = ("Without samples, to see which courses recur and where. With samples of the events, take Deep-NMFD; when "
+              "the number of courses is not known, ARD-NMFD.")
+    doi = ("10.1007/978-3-540-30110-3_63",)
 
     starts = Integer("STARTS", "Random starts", default=5, minimum=1, maximum=1000, advanced=True, help="Of so many "
                      "starts, 1 to 1000, the one that fits best after 50 iterations goes on. Default 5.")

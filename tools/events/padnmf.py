@@ -4,7 +4,7 @@ from ._events import EventTool
 
 
 class PhysicsAwareNMF(EventTool):
-    """Events in a series of images, and when they began, learned from a few samples.
+    """Events that show their whole course date by date, and when they began, learned from a few samples.
 
     PAD-NMF is a network whose layers are the steps of a nonnegative factorisation, and whose dictionaries hold the
     courses that events and backgrounds take through the dates. Each date is looked at together with those before it
@@ -16,13 +16,15 @@ class PhysicsAwareNMF(EventTool):
     more of the latter, the fewer false alarms. Dates of the events help, and are found where they are missing. Each
     pixel has one event at most, the one of the largest index of those that pass their threshold.
 
-    Deep-NMFD is faster and finds more here; this one asks for the whole course. It uses a graphics card where there is
-    one."""
+    It uses a graphics card where there is one."""
 
     id = "padnmf"
     label = "Events from samples, date by date (PAD-NMF)"
-    tags = (*EventTool.tags, "NMF", "Hankel", "deep unfolding", "unrolling", "neural network", "deep learning")
+    tags = (*EventTool.tags, "NMF", "Hankel", "deep unfolding", "unrolling", "neural network", "deep learning",
+            "samples", "training", "supervised")
     citation = "G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, section 4.3"
+    prefer = ("With samples, only where a pixel must show the whole course of an event, date by date. Deep-NMFD is "
+              "faster and was more accurate in our measurements.")
 
     def network(self):
         from ...algorithms.events.padnmf import PadNMF
