@@ -91,7 +91,8 @@ class StatesTool(Tool):
     held = 6   # numbers for each date and band of a pixel, that windows are sized by
     group = Group.STATES
     tags = ("multitemporal", "time series", "sequence", "state", "gap filling", "clouds", "forecast", "interpolation",
-            "uncertainty", "filter", "abundance", "fraction", "index", "NDVI")
+            "uncertainty", "filter", "abundance", "fraction", "index", "NDVI", "smoothing", "denoise", "prediction",
+            "cloud removal", "phenology", "Sentinel-2", "Landsat")
 
     images = IMAGES
     dates = _sequence.DATES

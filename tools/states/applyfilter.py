@@ -24,8 +24,10 @@ class ApplyFilter(StatesTool):
     id = "applyfilter"
     label = "Apply a learned filter"
     requires = (*StatesTool.requires, "torch")
-    tags = (*StatesTool.tags, "KalmanNet", "deep learning", "transfer", "model")
+    tags = (*StatesTool.tags, "KalmanNet", "deep learning", "transfer", "model", "deep Kalman filter")
     citation = "G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, chapter 6"
+    prefer = ("When KalmanNet or the deep Kalman filter has saved a model of a similar series. Where dynamics or noise "
+              "differ, learn a new one.")
 
     quantity = dynamics = period = harmonics = operator = interval = step = course = noise = None
     saved = FileInput("MODEL", "Model", extensions=("npz",), help="File that a tool which learns a filter (kalmannet, "

@@ -16,7 +16,7 @@ WITHOUT_COURSE = "walk", "logistic", "table"   # those whose random steps would 
 
 
 class DeepKalmanFilter(NonlinearStatesTool):
-    """Series of images without their noise and gaps, with gains, parameters and missing terms of the dynamics learned.
+    """Series of images without noise and gaps, where rates of growth and other dynamics are learned for each zone.
 
     A Kalman filter corrects its prediction at each date by a gain that follows from the noise assumed. Here the gain of
     each date is learned from the series themselves, and with it what is not known of the dynamics: rate and capacity of
@@ -35,7 +35,7 @@ class DeepKalmanFilter(NonlinearStatesTool):
     from image to image are at least a tenth of it.
 
     Gains and terms that are learned from few dates follow their noise: compare the learned gains with the Kalman gains
-    in the report. For linear dynamics with the right noise, the Kalman filter is as good and far faster.
+    in the report.
 
     Where the last state is known of some pixels, from the field or a better sensor (FINALSTATE), gains and parameters
     are learned so that the filter ends there too. That helps where the noise assumed is wrong; ending by whiteness
@@ -49,10 +49,15 @@ class DeepKalmanFilter(NonlinearStatesTool):
     label = "Deep Kalman filter"
     requires = (*StatesTool.requires, "torch")
     tags = (*NonlinearStatesTool.tags, "deep unfolding", "unrolling", "Kalman gain", "learned", "parameter estimation",
-            "logistic growth", "SINDy", "sparse identification", "system identification", "zones", "whiteness")
+            "logistic growth", "SINDy", "sparse identification", "system identification", "zones", "whiteness",
+            "Kalman filter", "deep learning", "neural network", "crop growth")
     citation = ("E. Chinellato and F. Marcuzzi, State, parameters and hidden dynamics estimation with the deep Kalman "
                 "filter, Journal of Computational Science 87, 2025; G. Chinellato, Deep Unfolding, PhD thesis, "
                 "University of Padova, 2026, section 6.4")
+    prefer = ("For growth at rates and towards limits that are not known and differ between zones, or for dynamics "
+              "that lack a term. For linear dynamics with the right noise, the Kalman filter is as accurate and far "
+              "faster.")
+    doi = ("10.1016/j.jocs.2025.102569",)
 
     zones = ZONES
     sample_size = Integer("SAMPLE", "Pixels learned from", default=100, minimum=1, maximum=10000, help="From how many "

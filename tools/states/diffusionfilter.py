@@ -15,7 +15,7 @@ NUMBERS = 4_000_000   # states of particles at once
 
 
 class DiffusionFilter(NonlinearStatesTool):
-    """States of series of images as samples drawn by a diffusion model, with maps of their quantiles.
+    """Quantiles of the states behind a series of images at every date, from samples drawn by a diffusion model.
 
     Where states cannot be described by a mean and a standard deviation, as between two ends or near a bound, this draws
     samples of them at every date: particles go on by the dynamics and by random steps; from them and from images made
@@ -25,7 +25,7 @@ class DiffusionFilter(NonlinearStatesTool):
 
     One network per date, and per band or component of the softmax basis, serves all pixels: what differs between them,
     and all that a linear filter knows, is taken off first. For linear dynamics the result is that of the Kalman filter
-    with errors of chance: take that, or the particle filter, where they do.
+    with errors of chance.
 
     This is a filter: a date is estimated from the images up to it, not from later ones. It is slow: with the defaults
     a processor core does some 600 pixels and dates in a second, for each band; the ensemble Kalman filter is more than
@@ -36,10 +36,13 @@ class DiffusionFilter(NonlinearStatesTool):
     label = "Diffusion filter"
     requires = (*StatesTool.requires, "torch")
     tags = (*NonlinearStatesTool.tags, "diffusion model", "score matching", "generative", "deep learning", "quantile",
-            "percentile", "non-Gaussian", "data assimilation", "particles")
+            "percentile", "non-Gaussian", "data assimilation", "particles", "neural network")
     citation = ("Y. Song, J. Sohl-Dickstein, D. P. Kingma, A. Kumar, S. Ermon and B. Poole, Score-based generative "
                 "modeling through stochastic differential equations, ICLR 2021; G. Chinellato, Deep Unfolding, PhD "
                 "thesis, University of Padova, 2026, section 6.2")
+    prefer = ("For quantiles of states that are far from normally distributed, where time does not matter. In our "
+              "measurements it was nearly as accurate as the ensemble Kalman filter and the particle filter, and far "
+              "slower.")
 
     levels = Text("LEVELS", "Quantiles (%)", default="5, 50, 95", help="Which quantiles to map, in per cent above 0 "
                   "and below 100, separated by commas. Default 5, 50, 95: the middle, and the ends of an interval of "

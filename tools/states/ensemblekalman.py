@@ -7,7 +7,7 @@ from ._states import SMOOTH, NonlinearStatesTool
 
 
 class EnsembleKalman(NonlinearStatesTool):
-    """Series of images without their noise and gaps, and beyond the last image, by an ensemble Kalman filter.
+    """Series of images without noise and gaps, and forecasts, also where values grow towards a limit.
 
     Where the dynamics are not linear, as in logistic growth, no Kalman filter is exact. Here each pixel has an ensemble
     of possible states, which all go on by the dynamics and by random steps of their own; every image then corrects them
@@ -15,8 +15,8 @@ class EnsembleKalman(NonlinearStatesTool):
     of the ensemble takes later images back to earlier dates, so that gaps are filled from both sides.
 
     For linear dynamics the result tends to that of the Kalman filter as members are added: with a hundred, means are
-    off by about a twentieth of their standard deviation and standard deviations by 4 %. The Kalman filter is then
-    faster and exact. Logistic states stay between 0 and the capacity.
+    off by about a twentieth of their standard deviation and standard deviations by 4 %. Logistic states stay between 0
+    and the capacity.
 
     All pixels share the random numbers, so that the maps have no speckle of chance and a part of an image gives the
     same as the whole.
@@ -34,6 +34,10 @@ class EnsembleKalman(NonlinearStatesTool):
                 "smoother and its equivalence to the ensemble Kalman smoother, Quarterly Journal of the Royal "
                 "Meteorological Society 142, 2016; G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, "
                 "2026, section 5.4.1")
+    prefer = ("For growth or decay towards a limit, at a rate that is known roughly: its forecasts had about half the "
+              "error of the Kalman filter there. For other dynamics the Kalman filter is exact and faster; for rates "
+              "that are not known, take the deep Kalman filter.")
+    doi = ("10.1029/94JC00572", "10.1002/qj.2728")
 
     members = Integer("MEMBERS", "Members of the ensemble", default=100, minimum=3, maximum=100000, help="How many "
                       "possible states each pixel has: more than the model has states and observed bands together, 3 "

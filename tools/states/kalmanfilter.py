@@ -9,7 +9,7 @@ RANGE = 5.0     # of the colours
 
 
 class KalmanFilter(StatesTool):
-    """Series of images without their noise and gaps, and beyond the last image, by the Kalman filter and smoother.
+    """Series of images without noise and gaps, also between and after their dates, with uncertainties and anomalies.
 
     Fractions, an index or bands measured at each date are noisy, have gaps under clouds, and say nothing between or
     after the dates. From all images together this estimates the state behind them at every date, and how uncertain it
@@ -31,11 +31,15 @@ class KalmanFilter(StatesTool):
     id = "kalmanfilter"
     label = "Kalman filter and smoother"
     tags = (*StatesTool.tags, "Kalman filter", "smoother", "Rauch-Tung-Striebel", "anomaly", "innovation",
-            "state space", "structural time series")
+            "state space", "structural time series", "RTS")
     citation = ("R. E. Kalman, A new approach to linear filtering and prediction problems, Journal of Basic "
                 "Engineering 82, 1960; H. E. Rauch, F. Tung and C. T. Striebel, Maximum likelihood estimates of linear "
                 "dynamic systems, AIAA Journal 3(8), 1965; G. Chinellato, Deep Unfolding, PhD thesis, University of "
                 "Padova, 2026, section 5.3")
+    prefer = ("Take it first for any series: it is fast, and mostly as accurate as the others. The dynamics are the "
+              "choice that counts: a trend for what grows or declines, harmonics for seasons. With six dates or fewer "
+              "that differ much, interpolate instead.")
+    doi = ("10.1115/1.3662552", "10.2514/3.3166")
 
     smooth = SMOOTH
     innovation = FolderOutput("INNOVATION", "Innovations", style=Style.CHANGE, dated=True, create=False, help="Folder "

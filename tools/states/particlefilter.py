@@ -11,7 +11,7 @@ EFFECTIVE = "effective"
 
 
 class ParticleFilter(NonlinearStatesTool):
-    """States of series of images as many weighted samples, and the probability of a condition at every date.
+    """States behind a series of images, and how probable a condition is (more than half water, say) at every date.
 
     How likely is it that more than half of a pixel was water? A mean and a standard deviation do not tell where states
     cannot leave their bounds or the dynamics are not linear. Here each pixel has many samples of its state (particles),
@@ -23,10 +23,9 @@ class ParticleFilter(NonlinearStatesTool):
     of the state without the noise of an image.
 
     This is a filter: a date is estimated from the images up to it, not from later ones. So a gap is filled by going on
-    from before, with growing uncertainty; where later images should count, take the Kalman filter or the ensemble
-    Kalman filter. The effective sample size, in the report, says how many particles carry a date's weight: below 3, as
-    after an abrupt change, particles are moved as by the ensemble Kalman filter instead. If it is small on average,
-    take more particles or larger noise.
+    from before, with growing uncertainty. The effective sample size, in the report, says how many particles carry a
+    date's weight: below 3, as after an abrupt change, particles are moved as by the ensemble Kalman filter instead. If
+    it is small on average, take more particles or larger noise.
 
     Fractions are filtered as independent components of the softmax basis; the condition on a fraction is asked of
     their samples together. All pixels share the random numbers, so that the maps have no speckle of chance."""
@@ -38,6 +37,10 @@ class ParticleFilter(NonlinearStatesTool):
     citation = ("N. J. Gordon, D. J. Salmond and A. F. M. Smith, Novel approach to nonlinear/non-Gaussian Bayesian "
                 "state estimation, IEE Proceedings F 140(2), 1993; G. Chinellato, Deep Unfolding, PhD thesis, "
                 "University of Padova, 2026, section 5.4.2")
+    prefer = ("When the question is how probable a condition is, or when states are far from normally distributed. "
+              "Where gaps are to be filled from later images too, take the Kalman filter or the ensemble Kalman "
+              "filter.")
+    doi = ("10.1049/ip-f-2.1993.0015",)
 
     particles = Integer("PARTICLES", "Particles", default=500, minimum=3, maximum=1000000, help="How many samples of "
                         "its state each pixel has: more than the model has states and observed bands together, 3 to "

@@ -11,7 +11,7 @@ FOUND, LOST = (255, 220, 0), (220, 0, 60)   # colours of boxes
 
 
 class Tracker(Tool):
-    """Follows a moving target through images from a box that you draw in the first: a plume, a flood's edge, a fire.
+    """Where a moving target is in every image, from a box that you draw in the first: a plume, a flood's edge, a fire.
 
     A swarm of boxes (a particle filter) takes random steps from date to date. Each is weighed by how well the earlier
     appearances of the target, kept as a small nonnegative dictionary (NMF), explain what the image shows under it. The
@@ -23,8 +23,7 @@ class Tracker(Tool):
     uncertain, and takes the target up again where it reappears within reach. One run follows one target.
 
     A target through which the ground shows, such as a plume, is better followed without the ground (STILL): otherwise
-    boxes may stay with the ground, and the confidence does not tell. Where nothing but an opaque target changes, the
-    difference of each image from the median of all finds it without any tracking."""
+    boxes may stay with the ground, and the confidence does not tell."""
 
     id = "tracker"
     label = "Follow a target through images"
@@ -33,6 +32,9 @@ class Tracker(Tool):
             "fire front", "NMF", "motion", "trajectory", "box")
     citation = ("G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, section 5.4 (eq. 5.4.15 to "
                 "5.4.30)")
+    prefer = ("For a target that moves while light and place of the images change or clouds hide it; for a plume, with "
+              "the ground taken off (STILL). Where nothing but an opaque target changes, the difference of each image "
+              "from the median of all finds it more reliably.")
 
     images = RastersInput("IMAGES", "Images", spectral=False, help="Images of one place, at least two, in the order of "
                           "their dates: layers or files on one grid with the same bands, one or more; "

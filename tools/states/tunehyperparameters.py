@@ -42,10 +42,14 @@ class TuneHyperparameters(Tool):
     label = "Tune a parameter of another tool"
     group = Group.STATES
     tags = ("hyperparameter", "tuning", "bilevel optimisation", "cross-validation", "regularisation", "sparsity",
-            "total variation", "noise", "Kalman filter", "SUnSAL", "hypergradient")
+            "total variation", "noise", "Kalman filter", "SUnSAL", "hypergradient", "parameter", "optimization",
+            "regularization", "smoothing")
     citation = ("G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, chapter 2 (iterative "
                 "differentiation: section 2.3.4; FEFB and FIFB: algorithms 2.3.2A and B; SID and BSGM: algorithms "
                 "2.3.3A and B)")
+    prefer = ("When reference fractions are known for a part of the scene, or when the Kalman filter smooths too much "
+              "or too little. The noise that this filter estimates itself gave errors within 3 % of the best in our "
+              "measurements.")
     requires = (*Tool.requires, "torch")
 
     tool = Choice("TOOL", "Parameter to tune", default="sunsal", options={
