@@ -23,9 +23,13 @@ class CompareAbundances(Tool):
     id = "compareabundances"
     label = "Compare abundances with a reference"
     group = Group.CHECK
-    tags = ("accuracy", "validation", "RMSE", "R2", "abundance", "fraction", "ground truth", "reference")
+    tags = ("accuracy", "validation", "RMSE", "R2", "abundance", "fraction", "ground truth", "reference", "error",
+            "quality")
     citation = ("Abdelgawad, Cheung and Yan, Efficient Blind Hyperspectral Unmixing Framework Based on CUR "
                 "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, eq. 23 (RMSE)")
+    prefer = ("When true fractions are known, as a raster or at points. For spectra take Compare endmembers, for a "
+              "fused image Compare a fused image.")
+    doi = ("10.3390/rs16050766",)
 
     abundances = _shared.GIVEN_ABUNDANCES
     reference = RasterInput("REFERENCE", "Reference raster", spectral=False, optional=True, help="Raster of true "

@@ -18,9 +18,12 @@ class CompareEndmembers(Tool):
     id = "compareendmembers"
     label = "Compare endmembers with a reference"
     group = Group.CHECK
-    tags = ("accuracy", "validation", "spectral angle", "SAD", "SAM", "endmember", "reference")
+    tags = ("accuracy", "validation", "spectral angle", "SAD", "SAM", "endmember", "reference", "error", "quality",
+            "spectra")
     citation = ("Abdelgawad, Cheung and Yan, Efficient Blind Hyperspectral Unmixing Framework Based on CUR "
                 "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, eq. 24")
+    prefer = "When the true spectra of the materials are known. For fractions take Compare abundances."
+    doi = ("10.3390/rs16050766",)
 
     endmembers = SpectraInput("ENDMEMBERS", "Endmembers", help="Layer of spectra (a feature each, with the fields name "
                               "and profile) to be judged, in any unit.")

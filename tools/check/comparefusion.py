@@ -25,11 +25,15 @@ class CompareFusion(Tool):
     id = "comparefusion"
     label = "Compare a fused image with a reference"
     group = Group.CHECK
-    tags = ("accuracy", "validation", "fusion", "R-SNR", "PSNR", "SSIM", "UIQI", "ERGAS", "SAM", "correlation", "Wald")
+    tags = ("accuracy", "validation", "fusion", "R-SNR", "PSNR", "SSIM", "UIQI", "ERGAS", "SAM", "correlation", "Wald",
+            "error", "quality", "reference", "sharpening", "pan-sharpening")
     citation = ("Wald, Data Fusion: Definitions and Architectures, Presses des Mines, 2002 (ERGAS); Wang, Bovik, "
                 "Sheikh and Simoncelli, Image quality assessment: from error visibility to structural similarity, IEEE "
                 "TIP 13(4), 2004 (SSIM); Wang and Bovik, A universal image quality index, IEEE Signal Processing "
                 "Letters 9(3), 2002 (UIQI)")
+    prefer = ("After a fusion of a pair made by Make a fusion pair, to see which method suits the scene. Without a "
+              "true image there is nothing to compare with: a fusion's own misfit does not prove its detail right.")
+    doi = ("10.1109/TIP.2003.819861", "10.1109/97.995823")
 
     fused = RasterInput("FUSED", "Fused image", help="Raster with at least two bands, in the reference's unit.")
     reference = RasterInput("REFERENCE", "Reference image", help="The true image, with the same pixels; it may cover "

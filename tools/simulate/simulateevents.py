@@ -38,8 +38,10 @@ class SimulateEvents(Tool):
     label = "Simulate events in a series"
     group = Group.SIMULATE
     tags = ("synthetic", "simulation", "ground truth", "multitemporal", "time series", "event", "detection", "fire",
-            "flood", "drought", "harvest", "phenology", "samples", "library")
+            "flood", "drought", "harvest", "phenology", "samples", "library", "test data")
     citation = "Subpixel's own: linear mixtures whose abundances follow seasons and events"
+    prefer = ("To try the tools of Events in a series, and how weak an event may be. For changes of abundances between "
+              "dates take Simulate a sequence.")
 
     library = SpectraInput("ENDMEMBERS", "Spectral library", help="Layer of spectra to draw from (a feature each, with "
                            "the fields name and profile), in any unit, none negative; the images are in the same.")

@@ -26,12 +26,16 @@ class SimulateScene(Tool):
     label = "Simulate a scene"
     group = Group.SIMULATE
     tags = ("synthetic", "simulation", "ground truth", "library", "Dirichlet", "Gaussian field", "noise", "SNR",
-            "spectral variability", "Hapke", "bundles", "endmember variability")
+            "spectral variability", "Hapke", "bundles", "endmember variability", "unmixing", "endmember", "abundance",
+            "test data")
     citation = ("Abdelgawad, Cheung and Yan, Efficient Blind Hyperspectral Unmixing Framework Based on CUR "
                 "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, eq. 21-22 (noise) and section 5.3.1 (variability "
                 "SD0-SD3); Imbiriba, Borsoi and Bermudez, Low-Rank Tensor Modeling for Hyperspectral Unmixing "
                 "Accounting for Spectral Variability (ULTRA-V), IEEE Transactions on Geoscience and Remote Sensing "
                 "58(3), 2020, section IV-A (variability DC0-DC2)")
+    prefer = ("To try methods for one image where the answer is known. For several dates take Simulate a sequence; for "
+              "a fusion, Make a fusion pair.")
+    doi = ("10.3390/rs16050766",)
 
     library = SpectraInput("ENDMEMBERS", "Spectral library", help="Layer of spectra to draw from (a feature each, with "
                            "the fields name and profile), in any unit; the scene is in the same.")

@@ -32,9 +32,13 @@ class SimulateSequence(Tool):
     label = "Simulate a sequence"
     group = Group.SIMULATE
     tags = ("synthetic", "simulation", "ground truth", "multitemporal", "time series", "sequence", "change",
-            "spectral variability", "bundles", "DS1", "DS2", "library")
+            "spectral variability", "bundles", "DS1", "DS2", "library", "unmixing", "endmember", "abundance",
+            "test data")
     citation = ("Borsoi, Imbiriba and Closas, Dynamical hyperspectral unmixing with variational recurrent neural "
                 "networks, IEEE Transactions on Image Processing 32, 2023, section VI-A (DS1, DS2)")
+    prefer = ("To try methods that unmix several dates. For the detection of events take Simulate events in a series; "
+              "for series of fractions or an index, Simulate states.")
+    doi = ("10.1109/TIP.2023.3266660",)
 
     case = Choice("CASE", "Sequence", default="ds1", options={
         "ds1": "DS1: abrupt changes in patches, spectra that drift",

@@ -29,9 +29,12 @@ class SimulateStates(Tool):
     label = "Simulate states"
     group = Group.SIMULATE
     tags = ("synthetic", "simulation", "ground truth", "multitemporal", "time series", "state", "dynamics", "clouds",
-            "gap filling", "logistic growth", "phenology", "FitzHugh-Nagumo", "Lorenz", "Kalman filter")
+            "gap filling", "logistic growth", "phenology", "FitzHugh-Nagumo", "Lorenz", "Kalman filter", "index",
+            "test data")
     citation = ("G. Chinellato, Deep Unfolding, PhD thesis, University of Padova, 2026, sections 6.4.5 and 6.5.2 (the "
                 "two systems); maps, clouds and changes are Subpixel's own")
+    prefer = ("To try the tools of Between and beyond the dates: gaps, forecasts, anomalies and dynamics. For spectra "
+              "of several dates take Simulate a sequence.")
 
     case = Choice("CASE", "Dynamics", default="logistic", options={
         "walk": "Random walk", "seasonal": "Seasonal harmonics", "logistic": "Logistic growth or decay",

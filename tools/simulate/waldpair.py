@@ -21,11 +21,14 @@ class WaldPair(Tool):
     label = "Make a fusion pair from a scene (Wald's protocol)"
     group = Group.SIMULATE
     tags = ("Wald", "fusion", "simulation", "degrade", "reduced resolution", "validation", "hyperspectral",
-            "multispectral")
+            "multispectral", "pan-sharpening", "ground truth", "Sentinel-2", "test data")
     citation = ("Wald, Ranchin and Mangolini, Fusion of satellite images of different spatial resolutions: assessing "
                 "the quality of resulting images, Photogrammetric Engineering and Remote Sensing 63(6), 1997; Prevost "
                 "et al., Hyperspectral super-resolution accounting for spectral variability, SIAM J. Imaging Sciences, "
                 "2022, appendix C")
+    prefer = ("To find out which fusion method suits a kind of scene, from a hyperspectral image of your own. To fuse "
+              "two real images, take Fuse a pair.")
+    doi = ("10.1137/21M1409354",)
 
     image = replace(_shared.INPUT, label="Scene", help="Hyperspectral raster with the wavelengths of its bands: what "
                     "the fusion of the pair should give back. Pixels that are nodata in a used band are nodata in the "
