@@ -8,7 +8,8 @@ from .. import _shared
 
 
 class FusionByUnmixing(_fusion.FusionTool):
-    """The hyperspectral image at the multispectral image's resolution, made of a few materials in true fractions.
+    """The hyperspectral image at the multispectral image's resolution, made of few materials whose fractions sum to
+    one.
 
     FUMI looks for the endmembers and the fine abundances that explain both images together, where the abundances of
     every pixel are not negative and add up to one exactly. It knows no change between the two dates, nor brightness
