@@ -13,7 +13,7 @@ import traceback
 
 
 def main(arguments):
-    """Run the job in the file named by the only argument. Returns the exit code."""
+    """Run the job in the file named by the argument, or `--self-test`, or tell the `--state`. Returns the exit code."""
     leave_a_core()
     open_many_files()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
@@ -24,6 +24,10 @@ def main(arguments):
         answers.flush()
 
     try:
+        if arguments in (["--self-test"], ["--state"]):
+            from .selftest import selftest, state
+            tell({"result": state() if arguments == ["--state"] else selftest(run)})
+            return 0
         with open(arguments[0], encoding="utf-8") as file:
             job = json.load(file)
         if job.get("attended"):
@@ -31,7 +35,7 @@ def main(arguments):
         tell({"result": run(job, tell)})
         return 0
     except Exception as error:
-        tell({**_explain(error), "traceback": "" if _is_the_users(error) else traceback.format_exc()})
+        tell(failure(error))
         return 1
 
 
@@ -82,6 +86,11 @@ def run(job, tell):
         work = Job(tool, values, outputs, job.get("version", ""), tell, job.get("kept"))
         tool.run(work)
     return work.result
+
+
+def failure(error):
+    """What is told of an error: its sentence and, where the user cannot mend it, the traceback for the log."""
+    return {**_explain(error), "traceback": "" if _is_the_users(error) else "".join(traceback.format_exception(error))}
 
 
 def _is_the_users(error):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,8 @@ class Feedback(QgsProcessingFeedback):
         super().setProgress(progress)
 
 
-@pytest.fixture(scope="session")
-def qgis():
+@contextmanager
+def application():
     """A QGIS application with Processing and Subpixel's provider."""
     application = QgsApplication([], False)
     application.initQgis()
@@ -53,6 +54,13 @@ def qgis():
     application.plugin = plugin
     yield application
     plugin.unload()
+
+
+@pytest.fixture(scope="session")
+def qgis():
+    """The application that all tests share."""
+    with application() as made:
+        yield made
 
 
 class Examples(dict):
