@@ -23,9 +23,13 @@ class MinimumNoiseFraction(Tool):
     id = "mnf"
     label = "Minimum noise fraction (MNF)"
     group = Group.PREPARE
-    tags = ("MNF", "NAPC", "noise", "principal components", "PCA", "dimensionality reduction", "transform")
+    tags = ("MNF", "minimum noise fraction", "NAPC", "noise", "principal components", "PCA", "dimensionality reduction",
+            "transform")
     citation = ("Green, Berman, Switzer and Craig, A transformation for ordering multispectral data in terms of image "
                 "quality with implications for noise removal, IEEE TGRS 26(1), 1988")
+    prefer = ("Take it to look at a scene in a few components, or to see how many rise above the noise. To take noise "
+              "off in one run, take Inverse MNF; the tools that find endmembers do not need it.")
+    doi = ("10.1109/36.3001",)
 
     image = _shared.INPUT
     noise = _components.NOISE

@@ -19,9 +19,12 @@ class InverseMinimumNoiseFraction(Tool):
     id = "mnfinverse"
     label = "Inverse MNF and noise removal"
     group = Group.PREPARE
-    tags = ("MNF", "inverse", "noise", "denoise", "noise removal", "smoothing", "transform")
+    tags = ("MNF", "minimum noise fraction", "inverse", "noise", "denoise", "noise removal", "smoothing", "transform")
     citation = ("Green, Berman, Switzer and Craig, A transformation for ordering multispectral data in terms of image "
                 "quality with implications for noise removal, IEEE TGRS 26(1), 1988")
+    prefer = ("Take it to make a scene of components again, or to take noise off and choose how many components stay. "
+              "Noise and signal-to-noise ratio takes noise off with nothing to choose.")
+    doi = ("10.1109/36.3001",)
 
     image = RasterInput("INPUT", "Components, or a scene", spectral=False, help="Raster of components as mnf wrote it, "
                         "or, with FROM scene, a hyperspectral image in any unit. Masked pixels come out as nodata.")

@@ -18,9 +18,13 @@ class Noise(Tool):
     id = "noise"
     label = "Noise and signal-to-noise ratio"
     group = Group.PREPARE
-    tags = ("noise", "SNR", "denoise", "signal-to-noise ratio", "multiple regression", "shift difference")
+    tags = ("noise", "SNR", "denoise", "noise removal", "image quality", "signal-to-noise ratio", "multiple regression",
+            "shift difference")
     citation = ("Roger and Arnold, Reliably estimating the noise in AVIRIS hyperspectral images, Int. J. Remote "
                 "Sensing 17(10), 1996; as used in Abdelgawad et al., CUR-HU, Remote Sensing 16(5), 2024, section 4.2")
+    prefer = ("Take it to see how noisy a scene and each of its bands are. To leave noisy bands out, take Find bad "
+              "bands; to choose how many components of a scene stay, Inverse MNF.")
+    doi = ("10.1080/01431169608948750", "10.3390/rs16050766")
 
     image = _shared.INPUT
     method = Choice("METHOD", "Estimate noise by", default="regression", options={

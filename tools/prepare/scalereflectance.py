@@ -23,8 +23,10 @@ class ScaleReflectance(Tool):
     id = "scalereflectance"
     label = "Scale to reflectance"
     group = Group.PREPARE
-    tags = ("reflectance", "scale factor", "digital numbers", "DN", "calibration", "normalise", "rescale")
+    tags = ("reflectance", "scale factor", "digital numbers", "DN", "calibration", "normalise", "rescale", "units")
     citation = "Rule of Subpixel; see algorithms/prepare/reflectance.py"
+    prefer = ("Take it where the image holds whole numbers such as 0 to 10,000 and the spectra are reflectance from 0 "
+              "to 1: both need one unit. Spectra that come from the image itself have its unit already.")
 
     image = _shared.INPUT
     factor = Real("FACTOR", "Factor to divide by", default=0.0, minimum=0.0, help="Digital number of reflectance 1, "
