@@ -34,12 +34,16 @@ class EstimateRank(Tool):
     id = "estimaterank"
     label = "Estimate the number by several methods"
     group = Group.RANK
-    tags = ("rank", "virtual dimensionality", "number of endmembers", "HySime", "NWHFC", "comparison")
+    tags = ("rank", "number of endmembers", "how many materials", "virtual dimensionality", "intrinsic dimension",
+            "HySime", "NWHFC", "comparison")
     citation = ("Bioucas-Dias and Nascimento, IEEE TGRS 46(8), 2008 (HySime); Chang and Du, IEEE TGRS 42(3), 2004 "
                 "(HFC, NWHFC); Abdelgawad, Cheung and Yan, Remote Sensing 16(5), 2024 (incremental QR, and the "
                 "comparison); Ambikapathi et al., IEEE TGRS 51(5), 2013 (GENE); Guerra et al., IEEE TGRS 53(12), 2015 "
                 "(FUN); Zare and Gader, IEEE GRSL 4(3), 2007 (SPICE); Wax and Kailath, IEEE Trans. ASSP 33(2), 1985 "
                 "(AIC, MDL)")
+    prefer = ("Take it where you want more than one opinion: it asks several methods at once and tells how far they "
+              "agree. HySime alone is faster.")
+    doi = ("10.1109/TGRS.2008.918089", "10.3390/rs16050766", "10.1109/TASSP.1985.1164557")
 
     image = _shared.INPUT
     hysime = _flag("HYSIME", "HySime", True, "directions with more signal than noise.")

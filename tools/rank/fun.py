@@ -9,20 +9,22 @@ PERCENTAGE = Real("PERCENTAGE", "Stop below (percent)", default=1.0, minimum=1e-
 
 
 class FastUnmixing(Tool):
-    """Number of materials in a scene and the pixels that show them (FUN): Gram-Schmidt on the brightest residuals.
+    """Number of materials in a scene and the pixels that show them, taken until little is left of any pixel (FUN).
 
-    The pixel that differs most from what has been explained so far becomes the next endmember, until what is left of
-    every pixel is below a percentage of the mean brightness. Noise is removed first, and what it still leaves is taken
-    off. How the percentage is compared is this plugin's reading: the publication leaves it open.
+    The pixel that differs most from what has been explained so far becomes the next endmember (Gram-Schmidt), until
+    what is left of every pixel is below a percentage of the mean brightness. Noise is removed first, and what it still
+    leaves is taken off. How the percentage is compared is this plugin's reading: the publication leaves it open.
 
     It reads the raster twice, keeps the noise-removed pixels on disk, and needs 16 bytes of memory per pixel."""
 
     id = "fun"
     label = "FUN: number of endmembers"
     group = Group.RANK
-    tags = ("rank", "number of endmembers", "endmember extraction", "Gram-Schmidt", "FUN")
+    tags = ("rank", "number of endmembers", "how many materials", "endmember extraction", "Gram-Schmidt", "FUN")
     citation = ("Guerra, Santos, Lopez and Sarmiento, A New Fast Algorithm for Linearly Unmixing Hyperspectral Images, "
                 "IEEE TGRS 53(12), 2015")
+    prefer = ("Take it for a number and spectra in one run, where materials have pure pixels. The percentage decides "
+              "the number, and a few odd pixels raise it: compare HySime, which has nothing to choose.")
 
     image = _shared.INPUT
     percentage = PERCENTAGE

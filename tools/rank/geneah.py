@@ -13,20 +13,22 @@ NMAX = Integer("NMAX", "Largest number considered", default=25, minimum=2, maxim
 
 
 class AffineHull(Tool):
-    """Number of materials in a scene (GENE-AH): extreme pixels until the next lies in the affine hull of those before.
+    """Number of materials in a scene by its extreme pixels, which need not be pure (GENE-AH).
 
-    Pixels are taken one after the other, each as far as possible from the span of those before it, and tested against
-    noise. It needs no pure pixels. It takes the noise to be Gaussian and independent; on real scenes, where it is not,
-    the largest number considered is often reached, and a warning says so.
+    Pixels are taken one after the other, each as far as possible from the span of those before it, until the next lies
+    in their affine hull but for noise. It takes the noise to be Gaussian and independent; on real scenes, where it is
+    not, the largest number considered is often reached, and a warning says so.
 
     It reads the raster twice, in bounded memory, and keeps reduced pixels on disk."""
 
     id = "geneah"
     label = "GENE-AH: number of endmembers"
     group = Group.RANK
-    tags = ("rank", "number of endmembers", "affine hull", "geometry", "GENE-AH")
+    tags = ("rank", "number of endmembers", "how many materials", "affine hull", "geometry", "GENE-AH")
     citation = ("Ambikapathi, Chan, Chi and Keizer, Hyperspectral Data Geometry-Based Estimation of Number of "
                 "Endmembers Using p-Norm-Based Pure Pixel Identification Algorithm, IEEE TGRS 51(5), 2013")
+    prefer = ("Take it where no pixels are pure and the noise is weak and simple, as in simulated scenes. On real "
+              "scenes take HySime or NWHFC.")
 
     image, pfa, n_max, bands = _shared.INPUT, PFA, NMAX, _shared.BANDS
     rank, report = _shared.RANK, _shared.REPORT

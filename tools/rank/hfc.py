@@ -9,20 +9,22 @@ PFA = Real("PFA", "Probability of false alarm", default=1e-3, minimum=1e-15, max
 
 
 class VirtualDimensionality(Tool):
-    """Number of spectrally distinct signals in a scene (HFC): where correlation and covariance differ beyond chance.
+    """Number of spectrally distinct signals in a scene whose noise is equally strong in all bands (HFC).
 
     The eigenvalues of the correlation matrix exceed those of the covariance matrix wherever the mean spectrum holds a
-    signal; a Neyman-Pearson test decides for each. It takes the noise to be equally strong in all bands. Where it is
-    not, it counts far too many: use NWHFC then. Many weak or similar materials are missed.
+    signal; a Neyman-Pearson test decides for each. Where the noise is not equally strong in all bands, it counts far
+    too many. Many weak or similar materials are missed.
 
     It reads the raster once, in bounded memory."""
 
     id = "hfc"
     label = "HFC: number of endmembers"
     group = Group.RANK
-    tags = ("rank", "virtual dimensionality", "number of endmembers", "HFC", "Neyman-Pearson")
+    tags = ("rank", "number of endmembers", "how many materials", "virtual dimensionality", "HFC", "Neyman-Pearson")
     citation = ("Harsanyi, Farrand and Chang, Determining the number and identity of spectral endmembers, Proc. 9th "
                 "Thematic Conf. Geologic Remote Sensing, 1993; Chang and Du, IEEE TGRS 42(3), 2004")
+    prefer = ("Take it to compare with publications, or where the noise is known to be the same in all bands. "
+              "Otherwise take NWHFC: on Indian Pines HFC gave 37 to 48, NWHFC 16 to 26.")
 
     image, pfa, bands = _shared.INPUT, PFA, _shared.BANDS
     rank, report = _shared.RANK, _shared.REPORT

@@ -8,16 +8,20 @@ class SignalSubspace(Tool):
     """Number of spectrally distinct materials in a scene: the directions that hold more signal than noise.
 
     HySime estimates the noise of every band from the other bands, and keeps those directions of the data whose signal
-    outweighs it. There is nothing to tune. The result is an upper guess at the number of endmembers: variation within
-    a material counts as a direction of its own.
+    outweighs it. The result is an upper guess at the number of endmembers: variation within a material counts as a
+    direction of its own.
 
     It reads the raster once, in bounded memory."""
 
     id = "hysime"
     label = "HySime: number of endmembers"
     group = Group.RANK
-    tags = ("rank", "virtual dimensionality", "number of endmembers", "signal subspace", "HySime")
+    tags = ("rank", "number of endmembers", "how many materials", "virtual dimensionality", "intrinsic dimension",
+            "signal subspace", "HySime")
     citation = "Bioucas-Dias and Nascimento, Hyperspectral Subspace Identification, IEEE TGRS 46(8), 2008"
+    prefer = ("Take it first where one method is to do: there is nothing to tune, and on simulated scenes with little "
+              "noise it was exact. Estimate the number by several methods tells whether others agree.")
+    doi = ("10.1109/TGRS.2008.918089",)
 
     image, bands = _shared.INPUT, _shared.BANDS
     rank, report = _shared.RANK, _shared.REPORT

@@ -12,13 +12,15 @@ class IncrementalQR(Tool):
     """Number of directions that a scene needs, by an incremental QR factorisation of its pixels.
 
     The pixels are read once, row by row. As published it depends on that order, and on real scenes its tolerances give
-    far more than the number of materials: take HySime for that, and this to compare with the publication."""
+    far more than the number of materials."""
 
     id = "iqr"
     label = "Incremental QR: number of endmembers"
     group = Group.RANK
-    tags = ("rank", "number of endmembers", "QR", "CUR-HU")
+    tags = ("rank", "number of endmembers", "how many materials", "QR", "CUR-HU")
     citation = "Abdelgawad, Cheung and Yan, CUR-HU, Remote Sensing 16(5), 2024, Algorithm A1"
+    prefer = "Take it to compare with the publication of CUR-HU. For a number to work with, take HySime."
+    doi = ("10.3390/rs16050766",)
 
     image, bands, tolerance = _shared.INPUT, _shared.BANDS, TOLERANCE
     denoise = Flag("DENOISE", "Remove noise first", default=True, advanced=True, help="Subtract the noise that a "

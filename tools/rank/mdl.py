@@ -11,17 +11,20 @@ WHITEN = Flag("WHITEN", "Whiten the noise first", default=True, help="Divide eve
 class MinimumDescriptionLength(Tool):
     """Number of materials in a scene by the minimum description length of its eigenvalues.
 
-    A model of k directions plus white noise is fitted for every k, and the shortest description of model and data
-    wins. On simulated scenes with independent noise it is exact; on real ones any structure in the noise counts as
-    materials, and the number comes out near that of the bands: compare HySime.
+    A model of k directions plus white noise is fitted for every k, and the shortest description of model and data wins.
+    Any structure in the noise counts as materials, so that on real scenes the number comes out near that of the bands.
 
     It reads the raster once, in bounded memory."""
 
     id = "mdl"
     label = "MDL: number of endmembers"
     group = Group.RANK
-    tags = ("rank", "number of endmembers", "MDL", "information criterion", "eigenvalues")
+    tags = ("rank", "number of endmembers", "how many materials", "MDL", "minimum description length",
+            "information criterion", "eigenvalues")
     citation = "Wax and Kailath, Detection of signals by information theoretic criteria, IEEE Trans. ASSP 33(2), 1985"
+    prefer = ("Take it where the noise is independent, as in simulated scenes: with little noise it was exact there, "
+              "where AIC now and then counted too many. On real scenes take HySime or NWHFC.")
+    doi = ("10.1109/TASSP.1985.1164557",)
 
     image, whiten, bands = _shared.INPUT, WHITEN, _shared.BANDS
     rank, report = _shared.RANK, _shared.REPORT

@@ -6,19 +6,21 @@ from .hfc import PFA, give
 
 
 class WhitenedVirtualDimensionality(Tool):
-    """Number of spectrally distinct signals in a scene (NWHFC): HFC after dividing each band by its noise.
+    """Number of spectrally distinct signals in a scene whose bands are unequally noisy (NWHFC).
 
-    The noise of every band is estimated from the other bands, so that a noisy band does not count as a material, as
-    it does in HFC. Many weak or similar materials are missed.
+    HFC after dividing each band by its noise, which is estimated from the other bands, so that a noisy band does not
+    count as a material, as it does in HFC. Many weak or similar materials are missed.
 
     It reads the raster once, in bounded memory. A scene without noise cannot be whitened: use HFC or HySime there."""
 
     id = "nwhfc"
     label = "NWHFC: number of endmembers"
     group = Group.RANK
-    tags = ("rank", "virtual dimensionality", "number of endmembers", "NWHFC", "noise whitening")
+    tags = ("rank", "number of endmembers", "how many materials", "virtual dimensionality", "NWHFC", "noise whitening")
     citation = ("Chang and Du, Estimation of number of spectrally distinct signal sources in hyperspectral imagery, "
                 "IEEE TGRS 42(3), 2004")
+    prefer = ("Take it rather than HFC on real scenes, where some bands are noisier than others. HySime has nothing to "
+              "choose: on Indian Pines it gave 18, NWHFC 16 to 26.")
 
     image, pfa, bands = _shared.INPUT, PFA, _shared.BANDS
     rank, report = _shared.RANK, _shared.REPORT

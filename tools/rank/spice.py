@@ -15,7 +15,7 @@ START = Integer("START", "Endmembers to start with", default=20, minimum=2, maxi
 
 
 class SparsityPromotingEndmembers(Tool):
-    """Number of materials in a scene with their spectra and fractions (SPICE): too many at first, those unused dropped.
+    """Number of materials in a scene, with spectra and fractions, by dropping those that no pixel uses (SPICE).
 
     Spectra and fractions are improved in turn; a sparsity term drives small fractions to zero, and a spectrum that no
     pixel uses is dropped. The spectra are no pixels of the scene. The number falls with the strength of the sparsity
@@ -28,9 +28,11 @@ class SparsityPromotingEndmembers(Tool):
     id = "spice"
     label = "SPICE: number, spectra and fractions"
     group = Group.RANK
-    tags = ("rank", "number of endmembers", "sparsity", "blind unmixing", "SPICE")
+    tags = ("rank", "number of endmembers", "how many materials", "sparsity", "blind unmixing", "SPICE")
     citation = ("Zare and Gader, Sparsity Promoting Iterated Constrained Endmember Detection in Hyperspectral Imagery, "
                 "IEEE GRSL 4(3), 2007")
+    prefer = ("Take it for number, spectra and fractions in one run where no pixels are pure, and compare strengths of "
+              "the sparsity, which decides the number. For the number alone take HySime.")
 
     image = _shared.INPUT
     start = START
