@@ -28,6 +28,7 @@ class ExtractionTool(Tool):
     """Pixels of a scene as endmembers."""
 
     group = Group.ENDMEMBERS
+    tags = ("endmembers", "endmember extraction", "pure pixels")
     image, count, bands = _shared.INPUT, _shared.COUNT, _shared.BANDS
     endmembers, report = _shared.FOUND, _shared.REPORT
     example = {"INPUT": "scene", "COUNT": 3}

@@ -14,9 +14,12 @@ class InterpolationPixels(ExtractionTool):
 
     id = "deim"
     label = "Interpolation pixels (DEIM)"
-    tags = ("endmember extraction", "pure pixels", "CUR decomposition", "singular vectors", "DEIM", "CUR-HU")
+    tags = (*ExtractionTool.tags, "CUR decomposition", "singular vectors", "DEIM", "CUR-HU")
     citation = ("Sorensen and Embree, A DEIM induced CUR factorization, SIAM J. Sci. Comput. 38(3), 2016; as used in "
                 "Abdelgawad, Cheung and Yan, CUR-HU, Remote Sensing 16(5), 2024, Algorithm 1")
+    prefer = ("Take it for the spectra of CUR-HU alone, where another tool such as FCLS is to find the fractions. "
+              "Where pure pixels are few and noise is strong, VCA, N-FINDR and PPI came nearer.")
+    doi = ("10.3390/rs16050766",)
 
     denoise = Flag("DENOISE", "Remove noise first", default=True, advanced=True, help="Subtract the noise that a "
                    "regression of each band on all others finds, from the scene and from the spectra. Needs more "

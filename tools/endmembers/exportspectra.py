@@ -17,9 +17,10 @@ class ExportSpectra(Tool):
     id = "exportspectra"
     label = "Export spectra"
     group = Group.ENDMEMBERS
-    tags = ("spectral library", "CSV", "ENVI", "EcoSIS", "sli", "endmembers", "save")
+    tags = ("spectral library", "CSV", "ENVI", "EcoSIS", "sli", "endmembers", "save", "write")
     citation = ("EcoSIS, the Ecological Spectral Information System, ecosis.org; ENVI header files, NV5 Geospatial, "
                 "documentation of ENVI")
+    prefer = "Take it to use spectra in other programs, or to keep them as a library that Import spectra reads again."
 
     endmembers = SpectraInput("ENDMEMBERS", "Endmembers", help="Layer of spectra: a feature each, with the fields name "
                               "and profile.")

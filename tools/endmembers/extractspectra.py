@@ -23,9 +23,13 @@ class ExtractSpectra(Tool):
     id = "extractspectra"
     label = "Extract spectra"
     group = Group.ENDMEMBERS
-    tags = ("endmembers", "samples", "training", "region of interest", "ROI", "library")
+    tags = ("endmembers", "samples", "training", "ground truth", "polygons", "region of interest", "ROI",
+            "spectral library")
     citation = ("Somers, Asner, Tits and Coppin, Endmember variability in Spectral Mixture Analysis: a review, Remote "
                 "Sensing of Environment 115(7), 2011")
+    prefer = ("Take it where you know some places on the ground: the spectra have your names and the image's light. "
+              "Where you know none, VCA and N-FINDR find spectra; on EnMAP Potsdam, fractions by FCLS had less error "
+              "with samples than with VCA's spectra.")
 
     image = _shared.INPUT
     samples = FeaturesInput("SAMPLES", "Samples", help="Layer of points or polygons on the raster, in any CRS.")

@@ -20,9 +20,12 @@ class ImportSpectra(Tool):
     id = "importspectra"
     label = "Import spectra"
     group = Group.ENDMEMBERS
-    tags = ("spectral library", "CSV", "ENVI", "EcoSIS", "sli", "endmembers", "load")
+    tags = ("spectral library", "field spectra", "CSV", "ENVI", "EcoSIS", "sli", "endmembers", "load", "read")
     citation = ("EcoSIS, the Ecological Spectral Information System, ecosis.org; ENVI header files, NV5 Geospatial, "
                 "documentation of ENVI")
+    prefer = ("Take it for spectra of a library or a field spectrometer; they need the image's units, such as "
+              "reflectance from 0 to 1. Spectra that Extract spectra takes from the image itself share its light and "
+              "atmosphere.")
 
     file = FileInput("FILE", "File of spectra", extensions=("csv", "txt", "sli", "hdr"), help="CSV or EcoSIS text "
                      "(.csv, .txt), or an ENVI spectral library (.sli or its .hdr, both in one folder).")

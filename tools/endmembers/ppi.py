@@ -19,9 +19,11 @@ class PixelPurity(ExtractionTool):
 
     id = "ppi"
     label = "Pixel purity index (PPI)"
-    tags = ("endmember extraction", "pure pixels", "skewers", "purity", "PPI")
+    tags = (*ExtractionTool.tags, "skewers", "purity", "PPI")
     citation = ("Boardman, Kruse and Green, Mapping target signatures via partial unmixing of AVIRIS data, Fifth JPL "
                 "Airborne Earth Science Workshop, 1995")
+    prefer = ("Take it for a map of how pure pixels are, and for few pure pixels in noise: on a simulated scene with "
+              "one pure pixel of each mineral it came nearest. It takes about five times as long as VCA or N-FINDR.")
 
     skewers = Integer("SKEWERS", "Random directions", default=10000, minimum=1, maximum=1000000,
                       help="How many directions to project on, 1 to 1,000,000. Default 10,000.")

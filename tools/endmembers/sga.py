@@ -4,7 +4,7 @@ from ._extract import ExtractionTool, Picked
 
 
 class SimplexGrowing(ExtractionTool):
-    """Spectra of the pixels that let a simplex grow fastest, one corner after the other.
+    """Spectra of pixels chosen one after the other, each to span the largest volume with those before it.
 
     It starts from the pixel farthest from the scene's mean; each next one gives the simplex of all so far its largest
     volume. Nothing is random, and the spectra are the pixels as they are. It needs pure pixels in the scene, and takes
@@ -14,9 +14,11 @@ class SimplexGrowing(ExtractionTool):
 
     id = "sga"
     label = "Simplex growing (SGA)"
-    tags = ("endmember extraction", "pure pixels", "simplex", "volume", "SGA")
+    tags = (*ExtractionTool.tags, "simplex", "volume", "SGA")
     citation = ("Chang, Wu, Liu and Ouyang, A new growing method for simplex-based endmember extraction algorithm, "
                 "IEEE TGRS 44(10), 2006")
+    prefer = ("Take it where nothing may be random and the spectra are to be pixels as they are, with their noise. "
+              "N-FINDR goes on to exchange pixels and takes the noise off.")
 
     def reads(self, job):
         return job.value(self.count) + 1

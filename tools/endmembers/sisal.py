@@ -21,9 +21,13 @@ class MinimumVolumeSimplex(Tool):
     id = "sisal"
     label = "Minimum-volume simplex (SISAL)"
     group = Group.ENDMEMBERS
-    tags = ("endmember extraction", "no pure pixels", "minimum volume", "simplex", "SISAL")
+    tags = ("endmembers", "endmember extraction", "no pure pixels", "minimum volume", "simplex", "SISAL")
     citation = ("Bioucas-Dias, A variable splitting augmented Lagrangian approach to linear spectral unmixing, "
                 "WHISPERS 2009")
+    prefer = ("Take it where no pixel is pure, the noise is weak and nothing is as dark as water, and look for "
+              "negative spectra before you use them. Minimum-volume NMF has the same aim and keeps spectra from "
+              "falling below zero.")
+    doi = ("10.1109/WHISPERS.2009.5289072",)
 
     image, count, seed, bands = _shared.INPUT, _shared.COUNT, _shared.SEED, _shared.BANDS
     tau = Real("TAU", "Price of negative abundances", default=1.0, minimum=1e-6, maximum=1e6, advanced=True,

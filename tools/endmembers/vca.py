@@ -15,8 +15,11 @@ class VertexComponentAnalysis(ExtractionTool):
 
     id = "vca"
     label = "Vertex component analysis (VCA)"
-    tags = ("endmember extraction", "pure pixels", "simplex", "VCA")
+    tags = (*ExtractionTool.tags, "simplex", "VCA")
     citation = "Nascimento and Bioucas-Dias, Vertex Component Analysis, IEEE TGRS 43(4), 2005"
+    prefer = ("Take it for a first look where a scene has pure pixels and nothing as dark as water, which misleads it. "
+              "N-FINDR takes no longer and depends less on the seed.")
+    doi = ("10.1109/TGRS.2005.844293",)
 
     restarts, seed, denoise = RESTARTS, _shared.SEED, DENOISE
 
