@@ -12,7 +12,8 @@ SAMPLE = 997      # every so many pixels of a block are looked at for that
 class UnmixingTool(Tool):
     """Abundances of given endmembers, pixel by pixel, in bounded memory."""
 
-    tags = ("unmixing", "abundance", "fraction", "least squares", "linear mixing model", "hyperspectral")
+    tags = ("unmixing", "abundances", "fractions", "sub-pixel", "spectral mixture analysis", "SMA", "least squares",
+            "linear mixing model", "hyperspectral")
     image = _shared.INPUT
     endmembers = _shared.ENDMEMBERS
     bands = _shared.BANDS

@@ -16,8 +16,10 @@ class CompositeOfAbundances(Tool):
     id = "compositeabundances"
     label = "Colour composite of abundances"
     group = Group.ABUNDANCES
-    tags = ("abundance", "fraction", "RGB", "composite", "map", "colour")
+    tags = ("abundances", "fractions", "RGB", "composite", "map", "colour")
     citation = "Subpixel's own: the mean of the endmembers' colours in RGB, weighted by nonnegative fractions"
+    prefer = ("Take it to see mixtures and where they change. Dominant endmember gives each pixel one class, whose "
+              "areas can be counted.")
 
     abundances = _shared.GIVEN_ABUNDANCES
     picture = RasterOutput("OUTPUT", "Colour composite", style=Style.COMPOSITE, optional=False, help="Raster of bytes, "

@@ -18,8 +18,10 @@ class DominantEndmember(Tool):
     id = "dominantendmember"
     label = "Dominant endmember"
     group = Group.ABUNDANCES
-    tags = ("abundance", "fraction", "classification", "majority", "hard classification", "map")
+    tags = ("abundances", "fractions", "classification", "majority", "hard classification", "map")
     citation = "Subpixel's own: the largest of the fractions"
+    prefer = ("Take it for a map of classes, and to count their areas. Colour composite of abundances keeps the "
+              "mixtures, which a class hides.")
 
     abundances = _shared.GIVEN_ABUNDANCES
     minimum = Real("MINIMUM", "Smallest dominant fraction", default=0.0, minimum=0.0, maximum=1.0,

@@ -10,8 +10,7 @@ class IterativeSoftThresholding(SparseTool):
 
     The same problem as that of SUnSAL, solved by the simplest method there is: gradient steps, after each of which
     small fractions are set to zero. ISTA needs thousands of iterations where library spectra are alike; FISTA adds
-    momentum and needs far fewer. Both are here for comparison and to learn from: SUnSAL is exact and faster, and LISTA
-    is this method with its steps learned.
+    momentum and needs far fewer.
 
     A pixel ends when its cost is provably near the minimum, and the report shows how the cost fell."""
 
@@ -21,6 +20,9 @@ class IterativeSoftThresholding(SparseTool):
     citation = ("Beck and Teboulle, A fast iterative shrinkage-thresholding algorithm for linear inverse problems, "
                 "SIAM Journal on Imaging Sciences 2(1), 2009; Chinellato, Deep Unfolding, PhD thesis, Padova 2026, "
                 "section 1.2.1")
+    prefer = ("Take it for comparison, or to learn how sparse unmixing works. SUnSAL solves the same problem exactly "
+              "and faster, and LISTA is this method with its steps learned.")
+    doi = ("10.1137/080716542",)
 
     weight = weight(1e-6)
     method = Choice("METHOD", "Method", default="fista", options={

@@ -30,6 +30,9 @@ class LearnedThresholding(SparseTool):
     tags = (*SparseTool.tags, "LISTA", "ISTA", "unrolling", "deep unfolding", "deep learning", "neural network")
     citation = ("Gregor and LeCun, Learning fast approximations of sparse coding, ICML 2010; Chinellato, Deep "
                 "Unfolding, PhD thesis, Padova 2026, section 1.2.1")
+    prefer = ("Take it for many images with one library, where an answer near the exact one will do: its 16 learned "
+              "steps came nearer than 200 of FISTA, in an eighth of SUnSAL's time. Otherwise take SUnSAL, which is "
+              "exact and needs no training.")
     requires = (*SparseTool.requires, "torch")
 
     weight = replace(weight(1e-6), default=0.01, help=weight(1e-6).help.replace("Default 0.001", "Default 0.01"))

@@ -13,8 +13,12 @@ class ScaledConstrainedLeastSquares(UnmixingTool):
     id = "scls"
     label = "Scaled constrained least squares (SCLS)"
     group = Group.ABUNDANCES
-    tags = UnmixingTool.tags + ("SCLS", "S-CLSU", "illumination", "scaling")
+    tags = (*UnmixingTool.tags, "SCLS", "S-CLSU", "illumination", "brightness", "shadow", "scaling")
     citation = "Veganzones et al., WHISPERS 2014; Drumetz et al., IEEE TIP 25(8), 2016"
+    prefer = ("Take it where illumination varies within the scene, on slopes and in shadow. Elsewhere take FCLS: with "
+              "spectra of samples on EnMAP Potsdam it had less error. Where each material has a brightness of its own, "
+              "take ELMM.")
+    doi = ("10.1109/TIP.2016.2579259",)
 
     scaling = RasterOutput("SCALING", "Scaling", style=Style.SCALING, create=False, help="Raster with each pixel's "
                            "brightness relative to the endmembers: 1 is equal, less is darker. No unit.")

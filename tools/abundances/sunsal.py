@@ -25,6 +25,10 @@ class SparseUnmixing(SparseTool):
     tags = (*SparseTool.tags, "SUnSAL", "SUnSAL-TV", "total variation", "ADMM", "spatial")
     citation = ("Bioucas-Dias and Figueiredo, Alternating direction algorithms for constrained sparse regression, "
                 "WHISPERS 2010; total variation: Iordache, Bioucas-Dias and Plaza, IEEE TGRS 50(11), 2012")
+    prefer = ("Take it for a library, of which a pixel holds few spectra, and with total variation for noisy images. "
+              "With few endmembers, all of them in the scene, take FCLS; for many images with one library, LISTA is "
+              "faster.")
+    doi = ("10.1109/WHISPERS.2010.5594963", "10.1109/TGRS.2012.2191590")
 
     weight = replace(weight(0.0), help=weight(0.0).help + " Without effect with the sum to one.")
     sums = Flag("SUMTOONE", "Fractions sum to one", default=False, help="Whether the fractions of every pixel sum to "
