@@ -30,7 +30,8 @@ class BlindTool(Tool):
     """Endmembers and abundances found together, by alternating steps over the whole scene."""
 
     group = Group.BLIND
-    tags = ("blind unmixing", "NMF", "nonnegative matrix factorization", "endmember extraction", "abundance")
+    tags = ("blind unmixing", "unsupervised", "sub-pixel", "NMF", "nonnegative matrix factorization",
+            "endmember extraction", "endmembers", "abundances", "fractions")
     image, count = _shared.INPUT, _shared.COUNT
     initial = SpectraInput("INITIALENDMEMBERS", "Initial endmembers", raster="INPUT", optional=True, help="Layer of "
                            "spectra to start from, as many as endmembers are asked for, in the raster's units. None: "

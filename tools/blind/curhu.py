@@ -18,9 +18,14 @@ class CURUnmixing(Tool):
     id = "curhu"
     label = "CUR-HU blind unmixing"
     group = Group.BLIND
-    tags = ("blind unmixing", "CUR decomposition", "DEIM", "endmember extraction", "abundance", "CUR-HU")
+    tags = ("blind unmixing", "unsupervised", "sub-pixel", "CUR decomposition", "DEIM", "endmember extraction",
+            "endmembers", "abundances", "fractions", "number of endmembers", "CUR-HU")
     citation = ("Abdelgawad, Cheung and Yan, Efficient Blind Hyperspectral Unmixing Framework Based on CUR "
                 "Decomposition (CUR-HU), Remote Sensing 16(5), 2024, Algorithm 2")
+    prefer = ("Take it first where some pixels are nearly pure, and where a scene is too large for memory: it is 3 to "
+              "more than 100 times faster than the other blind methods. Where everything is mixed take Minimum-volume "
+              "NMF or BMDR-ADMM.")
+    doi = ("10.3390/rs16050766",)
 
     image = _shared.INPUT
     count = Integer("COUNT", "Number of endmembers (0: estimate)", default=0, minimum=0, within_bands_of="INPUT",

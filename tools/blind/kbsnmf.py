@@ -20,6 +20,8 @@ class KurtosisNMF(_blind.BlindTool):
     citation = ("Ekanayake, Weerasooriya, Ranasinghe, Herath, Rathnayake, Godaliyadda, Ekanayake and Herath, "
                 "Constrained nonnegative matrix factorization for blind hyperspectral unmixing incorporating endmember "
                 "independence, IEEE JSTARS 14, 2021")
+    prefer = ("Take it for mixtures of many similar materials: on a simulated mixture of twelve minerals its spectra "
+              "came nearest. Where dark materials count take MVNTF, which came second.")
 
     begin_with = Choice("START", "Start from", default="vca", advanced=True, options={
         "vca": "Vertex component analysis, or the initial endmembers",

@@ -16,8 +16,11 @@ class MinimumVolumeNMF(_blind.BlindTool):
 
     id = "minvolnmf"
     label = "Minimum-volume NMF"
-    tags = (*_blind.BlindTool.tags, "minimum volume", "simplex", "shade", "log determinant")
+    tags = (*_blind.BlindTool.tags, "minimum volume", "no pure pixels", "simplex", "shade", "log determinant")
     citation = ("Leplat, Ang and Gillis, Minimum-volume rank-deficient nonnegative matrix factorizations, ICASSP 2019")
+    prefer = ("Take it where no pixels are pure and the materials are few and different: on Jasper Ridge its spectra "
+              "came nearer than those of most methods, though not with every seed. Where each material has a pure "
+              "pixel, VCA came nearer.")
 
     weight = Real("WEIGHT", "Weight of the volume (lambda)", default=0.1, minimum=0.0, maximum=1e6, advanced=True,
                   help="How much the volume counts against the fit at the start, as their ratio: 0 or more. "

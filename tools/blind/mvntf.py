@@ -19,6 +19,9 @@ class MatrixVectorNTF(_blind.BlindTool):
     tags = (*_blind.BlindTool.tags, "tensor", "block term decomposition", "LL1", "spatial")
     citation = ("Qian, Xiong, Zeng, Zhou and Tang, Matrix-vector nonnegative tensor factorization for blind unmixing "
                 "of hyperspectral imagery, IEEE TGRS 55(3), 2017")
+    prefer = ("Take it where the shapes in the maps are simple, such as fields along the rows and columns of the "
+              "image. For patches of any shape take SGSNMF.")
+    doi = ("10.1109/TGRS.2016.2633279",)
 
     map_rank = Integer("MAPRANK", "Rank of the maps", optional=True, minimum=1, maximum=10000, advanced=True,
                        help="How many row and column profiles make a map: at least 1; the number of endmembers times "

@@ -26,6 +26,9 @@ class NonnegativeMatrixFactorization(_factors.FactorTool):
     tags = (*_blind.BlindTool.tags, "beta-divergence", "Kullback-Leibler", "Itakura-Saito", "robust", "sparse",
             "smooth", "orthogonal", "minimum volume")
     citation = "Chinellato, Deep Unfolding, PhD thesis, University of Padova 2026, section 3.2"
+    prefer = ("Take it where noise grows with the signal, where some pixels are outlying, or where fractions are to be "
+              "sparse or smooth. Where everything is mixed, give it a weight of the volume: on Jasper Ridge that "
+              "halved the error of its fractions.")
 
     loss = Choice("LOSS", "Loss", default="divergence", options={
         "divergence": "Beta-divergence", "l21": "Sum of distances (L2,1)", "cauchy": "Cauchy",

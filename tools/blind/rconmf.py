@@ -20,6 +20,10 @@ class RobustCollaborativeNMF(_blind.BlindTool):
     tags = (*_blind.BlindTool.tags, "collaborative sparsity", "number of endmembers", "rank")
     citation = ("Li, Bioucas-Dias, Plaza and Liu, Robust collaborative nonnegative matrix factorization for "
                 "hyperspectral unmixing, IEEE TGRS 54(10), 2016")
+    prefer = ("Take it where the number is known roughly and fractions are to sum to one, which ARD-NMF does not ask "
+              "of them. On Samson and Jasper Ridge only CUR-HU was faster, and of twelve minerals in a simulated "
+              "mixture it identified more than the others.")
+    doi = ("10.1109/TGRS.2016.2580702",)
 
     alpha = Real("ALPHA", "Weight of the number of endmembers (alpha)", optional=True, minimum=0.0, maximum=1e6,
                  advanced=True, help="How much is paid for each endmember in use, for data divided by their maximum "

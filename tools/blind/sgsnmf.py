@@ -17,9 +17,12 @@ class SpatialGroupNMF(_blind.BlindTool):
 
     id = "sgsnmf"
     label = "Spatial group sparsity NMF (SGSNMF)"
-    tags = (*_blind.BlindTool.tags, "superpixels", "SLIC", "spatial", "group sparsity")
+    tags = (*_blind.BlindTool.tags, "superpixels", "segmentation", "SLIC", "spatial", "group sparsity")
     citation = ("Wang, Zhong, Zhang and Xu, Spatial group sparsity regularized nonnegative matrix factorization for "
                 "hyperspectral unmixing, IEEE TGRS 55(11), 2017")
+    prefer = ("Take it for noisy images of patches such as fields. Do not take it for materials that fill single "
+              "pixels: with one pure pixel of each mineral in a simulated scene it ended far behind VCA.")
+    doi = ("10.1109/TGRS.2017.2724944",)
 
     size = Integer("SIZE", "Superpixel width (pixels)", default=6, minimum=2, maximum=10000,
                    help="Width of a patch in pixels: at least 2, at most the scene's shorter side; the authors take 3 "
