@@ -59,8 +59,8 @@ class SeparationTool(Tool):
     """How much of each wanted material, and the scene that they make, without their background."""
 
     group = Group.SEPARATION
-    tags = ("separation", "Wiener filter", "NMF", "nonnegative matrix factorization", "target", "background",
-            "abundance", "filter")
+    tags = ("source separation", "Wiener filter", "NMF", "nonnegative matrix factorization", "target", "background",
+            "abundances", "fractions", "sub-pixel")
     image = _shared.INPUT
     wanted = SpectraInput("WANTED", "Wanted spectra", raster="INPUT", bundle=True, help="Layer with the spectra of the "
                           "materials that are looked for, in the raster's units, at least 0. They are matched to the "

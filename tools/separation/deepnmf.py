@@ -19,7 +19,7 @@ class DeepNMF(_separation.SeparationTool):
 
     A step costs the same for every pixel, so the network is fast, and its error is told on mixtures that it has not
     learned from, before and after learning. The Wiener filter tool runs the same factorization to its end instead, from
-    a better start: ten times slower, but on mixtures of exactly these spectra far more exact.
+    a better start.
 
     Where no background spectra are given, they are learned from some ten thousand of the scene's pixels first. The
     scene is read twice, in bounded memory. It needs the deep-learning packages (torch), and uses a graphics card where
@@ -31,6 +31,10 @@ class DeepNMF(_separation.SeparationTool):
     citation = ("Hershey, Le Roux and Weninger, Deep unfolding: model-based inspiration of novel deep architectures, "
                 "arXiv:1409.2574, 2014; Chinellato, Deep Unfolding: algorithm unrolling for nonnegative matrix "
                 "factorization and data assimilation, PhD thesis, University of Padova, 2026, section 4.2")
+    prefer = ("Take it for many or large scenes of one sensor: with 25 layers it was some 25 times faster than the "
+              "Wiener filter, with three times its error. For one scene take the Wiener filter, which needs no "
+              "training.")
+    doi = ("10.48550/arXiv.1409.2574",)
     requires = (*_separation.SeparationTool.requires, "torch")
 
     wanted = replace(_separation.SeparationTool.wanted, optional=True,

@@ -22,8 +22,11 @@ class WienerFilter(_separation.SeparationTool):
 
     id = "wienerfilter"
     label = "Wiener filter by nonnegative factors"
+    tags = (*_separation.SeparationTool.tags, "beta-divergence", "Kullback-Leibler", "Itakura-Saito")
     citation = ("Chinellato, Deep Unfolding: algorithm unrolling for nonnegative matrix factorization and data "
                 "assimilation, PhD thesis, University of Padova, 2026, section 3.4")
+    prefer = ("Take it first where only some materials matter and you have spectra of them and of the rest. Deep-NMF "
+              "is faster, with more error; where the fractions of all materials matter, take FCLS.")
 
     beta = Real("BETA", "Beta of the divergence", default=1.0, minimum=-5.0, maximum=5.0, help="How differences count: "
                 "2 by their square, 1 (Kullback-Leibler) less where values are large, 0 (Itakura-Saito) by their "
