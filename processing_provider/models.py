@@ -5,6 +5,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..engine.declare import Group
 from .engine_python import ROOT
+from .pages import page_of
 from .words import tr, words_of_group
 
 ICON = str(ROOT / "icon.svg")
@@ -15,8 +16,10 @@ class ShippedModel(QgsProcessingModelAlgorithm):
     """A model among the tools: QGIS would show its id as its label, and its group apart from theirs."""
 
     def take(self, model):
-        """Become the model of such a dictionary as `toVariant` gives, with its outputs in QGIS's language."""
+        """Become the model of such a dictionary as `toVariant` gives, with what QGIS does not take from it."""
         taken = self.loadVariant(model)
+        for definition in self.parameterDefinitions():
+            definition.setHelp(model["parameterDefinitions"].get(definition.name(), {}).get("help", ""))
         for output in self.destinationParameterDefinitions():   # which are called after the outputs of steps
             output.setDescription(tr(output.description()))
         return taken
@@ -35,6 +38,9 @@ class ShippedModel(QgsProcessingModelAlgorithm):
 
     def group(self):
         return words_of_group(Group[self.groupId().upper()])
+
+    def helpUrl(self):
+        return page_of(self.name())
 
     def icon(self):
         return QIcon(ICON)

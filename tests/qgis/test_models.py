@@ -52,3 +52,74 @@ def test_try_events_simulates_learns_and_detects(run, examples, tmp_path):
     assert (detected == true)[planted].mean() > 0.8 and (detected > 0)[~planted].mean() < 0.1
     assert QgsVectorLayer(str(tmp_path / "s.gpkg"), "s").featureCount() == 3 * 40 + 3 * 40
     assert "Events over time" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def targets(model, folder):
+    """A file or folder for every output of a model."""
+    algorithm = QgsApplication.processingRegistry().algorithmById(f"subpixel:{model}")
+    endings = {"rasterDestination": ".tif", "vectorDestination": ".gpkg", "fileDestination": ".html",
+               "folderDestination": ""}
+    return {output.name(): str(folder / f"{output.name()}{endings[output.type()]}")
+            for output in algorithm.destinationParameterDefinitions()}
+
+
+def names_of(path):
+    """Descriptions of a raster's bands."""
+    dataset = gdal.Open(path)
+    return [dataset.GetRasterBand(band).GetDescription() for band in range(1, dataset.RasterCount + 1)]
+
+
+@pytest.mark.parametrize("model", [name.replace("_", "") for name in MODELS])
+def test_model_says_what_it_asks_for_and_gives(qgis, model):
+    algorithm = QgsApplication.processingRegistry().algorithmById(f"subpixel:{model}")
+    assert all(definition.help() and definition.description() for definition in algorithm.parameterDefinitions())
+    assert algorithm.destinationParameterDefinitions()
+
+
+def test_compare_methods_gives_the_same_materials_three_times(run, examples, tmp_path):
+    outputs = targets("comparemethods", tmp_path)
+    results = run("comparemethods", {"INPUT": examples["scene"], "COUNT": 3, "SEED": 0, **outputs})
+    fcls, scls, elmm = (gdal.Open(outputs[f"abundances_by_{method}"]).ReadAsArray()
+                        for method in ("fcls", "scls", "elmm"))
+    assert names_of(outputs["abundances_by_fcls"]) == names_of(outputs["abundances_by_elmm"])
+    inside = fcls[0] != -9999
+    # this scene's brightness is constant, so more freedom changes little, and explains no less
+    assert np.abs(scls - fcls)[:, inside].max() < 0.1 and np.abs(elmm - fcls)[:, inside].mean() < 0.1
+    residual = {method: gdal.Open(outputs[f"residual_of_{method}"]).ReadAsArray() for method in ("fcls", "scls")}
+    assert (residual["scls"] <= residual["fcls"] + 1e-3)[inside].all()
+    assert results["CHILD_RESULTS"]["scaledagainst"]["RMSE"] < results["CHILD_RESULTS"]["varyingagainst"]["RMSE"] < 0.1
+
+
+def test_sharpen_and_unmix_maps_the_pair_on_the_finer_grid(run, examples, tmp_path):
+    outputs = targets("sharpenandunmix", tmp_path)
+    run("sharpenandunmix", {"HSI": examples["hsi"], "MSI": examples["msi"], "COUNT": 3, "SEED": 0, **outputs})
+    fused, fine = gdal.Open(outputs["fused_image"]), gdal.Open(examples["msi"])
+    assert (fused.RasterXSize, fused.RasterYSize) == (fine.RasterXSize, fine.RasterYSize)
+    assert fused.RasterCount == gdal.Open(examples["hsi"]).RasterCount
+    A = gdal.Open(outputs["abundances"]).ReadAsArray()
+    largest = gdal.Open(outputs["dominant_endmember"]).ReadAsArray()
+    inside = A[0] != -9999
+    assert (A.argmax(axis=0) + 1 == largest)[inside].all() and gdal.Open(outputs["composite"]).RasterCount == 3
+
+
+def test_change_between_dates_takes_both_images_in_their_order(run, examples, tmp_path):
+    outputs = targets("changebetweendates", tmp_path)
+    images = sorted(examples["images"])
+    run("changebetweendates", {"EARLIER": images[0], "LATER": images[-1], "COUNT": 3, "THRESHOLD": 0.2, "SEED": 0,
+                               **outputs})
+    dates = sorted(path for path in (tmp_path / "abundances_of_both_dates").glob("*.tif"))
+    before, after = (gdal.Open(str(path)).ReadAsArray() for path in dates)
+    change = gdal.Open(outputs["change"]).ReadAsArray()
+    inside = (before[0] != -9999) & (after[0] != -9999)
+    assert change[:, inside] == pytest.approx((after - before)[:, inside], abs=1e-5)
+    assert names_of(outputs["change"]) == names_of(str(dates[0])) and QgsVectorLayer(outputs["transitions"]).isValid()
+
+
+def test_events_in_a_series_are_found_where_they_are(run, examples, tmp_path):
+    outputs = targets("eventsinseries", tmp_path)
+    run("eventsinseries", {"IMAGES": examples["eventimages"], "COUNT": 4, "SAMPLES": examples["eventsamples"],
+                           "EVENTFIELD": "event", "DATEFIELD": "eventdate", "SEED": 0, **outputs})
+    events = gdal.Open(outputs["events"]).ReadAsArray()
+    began = gdal.Open(outputs["dates_of_the_events"]).ReadAsArray()
+    assert ((events > 0) & (events < 255)).any() and ((events > 0) & (events < 255) == (began > 0)).all()
+    assert len(list((tmp_path / "abundances_of_all_dates").glob("*.tif"))) == len(examples["eventimages"])
