@@ -13,6 +13,7 @@ from ..engine import declare
 from ..engine.sentences import UserError
 from . import engine_process, engine_python, styles, vectors
 from .features import located_features, spectra_features
+from .pages import page_of
 from .parameters import Reader, definition, destination, files_of_folders, no_raster, rasters_in, truth
 from .rasters import RasterSource, files_of, is_ours
 from .staging import Staging
@@ -94,6 +95,9 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
     def shortHelpString(self):
         told = [tr(paragraph) for paragraph in [*self._tool.help(), self._tool.prefer] if paragraph]
         return "\n".join([*told, tr("Reference: {citation}").format(citation=self._tool.citation)])
+
+    def helpUrl(self):
+        return page_of(self._tool.id)
 
     def initAlgorithm(self, configuration=None):
         for parameter in self._tool.parameters():
