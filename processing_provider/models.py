@@ -9,7 +9,7 @@ from .pages import page_of
 from .words import tr, words_of_group
 
 ICON = str(ROOT / "icon.svg")
-SHOWN = "description", "help"   # of a parameter
+NAMES = "GROUP", "ALG_CREATOR", "ALG_VERSION"   # among the texts of a model's help
 
 
 class ShippedModel(QgsProcessingModelAlgorithm):
@@ -19,7 +19,7 @@ class ShippedModel(QgsProcessingModelAlgorithm):
         """Become the model of such a dictionary as `toVariant` gives, with what QGIS does not take from it."""
         taken = self.loadVariant(model)
         for definition in self.parameterDefinitions():
-            definition.setHelp(model["parameterDefinitions"].get(definition.name(), {}).get("help", ""))
+            definition.setHelp(model["help"].get(definition.name()) or tr(definition.help()))
         for output in self.destinationParameterDefinitions():   # which are called after the outputs of steps
             output.setDescription(tr(output.description()))
         return taken
@@ -61,7 +61,7 @@ def load_models():
 
 def translated(model):
     """A model, as the dictionary that QGIS makes of it, with what people read in their language. Names stay."""
-    for texts, keys in [(model["help"], ("TITLE", "ALG_DESC")),
-                        *((definition, SHOWN) for definition in model["parameterDefinitions"].values())]:
-        texts.update({key: tr(texts[key]) for key in keys if texts.get(key)})
+    model["help"].update({key: tr(text) for key, text in model["help"].items() if key not in NAMES})
+    for definition in model["parameterDefinitions"].values():
+        definition["description"] = tr(definition["description"])
     return model

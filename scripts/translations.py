@@ -56,13 +56,14 @@ def declared():
 
 
 def modelled():
-    """What the graphical models show: titles, descriptions, parameters and outputs."""
+    """What the graphical models show: titles, help, parameters and outputs."""
     for file in sorted((ROOT / "models").glob("*.model3")):
-        texts = {}
         for option in ElementTree.parse(file).getroot().iter("Option"):
-            texts.setdefault(option.get("name"), []).append(option.get("value"))
-        for name in ("TITLE", "ALG_DESC", "description", "help"):
-            yield from filter(None, texts.get(name, ()))
+            if option.get("name") == "help" and option.get("type") == "Map":
+                yield from (text.get("value") for text in option
+                            if text.get("name") not in ("GROUP", "ALG_CREATOR", "ALG_VERSION"))
+            elif option.get("name") == "description":   # of a parameter or an output
+                yield option.get("value")
 
 
 def spoken():
