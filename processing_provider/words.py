@@ -12,7 +12,7 @@ LABELS = "label", "what"                 # arguments of sentences that are texts
 
 
 def catalogue_for(locale):
-    """The file for a locale of QGIS's (`de`, `pt_BR`, `zh-Hans`): of the same country or else language; None if none."""
+    """The file for a locale of QGIS's (`de`, `pt_BR`, `zh-Hans`): of its country, else its language; None if none."""
     language, *rest = locale.replace("-", "_").split("_")
     if language == "zh" and not set(rest).intersection(TRADITIONAL):
         rest = ["Hans"]
