@@ -8,6 +8,7 @@ or `error` (a template, with `arguments` and, for the log, `traceback`). Whateve
 import contextlib
 import json
 import os
+import shutil
 import threading
 import traceback
 
@@ -31,7 +32,7 @@ def main(arguments):
         with open(arguments[0], encoding="utf-8") as file:
             job = json.load(file)
         if job.get("attended"):
-            threading.Thread(target=_end_with_parent, daemon=True).start()
+            threading.Thread(target=_end_with_parent, args=job.get("traces", ([], [])), daemon=True).start()
         tell({"result": run(job, tell)})
         return 0
     except Exception as error:
@@ -100,7 +101,12 @@ def _is_the_users(error):
     # packages are within the plugin's folder where the environment is
     raised_here = bool(frames) and frames[-1].filename.startswith(root) and "site-packages" not in frames[-1].filename[
         len(root):]
-    return isinstance(error, UserError) or isinstance(error, ValueError) and raised_here
+    return isinstance(error, UserError) or isinstance(error, ValueError) and raised_here or _is_of_a_file(error)
+
+
+def _is_of_a_file(error):
+    """Whether an error says why the system refuses a file."""
+    return isinstance(error, OSError) and bool(error.filename and error.strerror)
 
 
 def _explain(error):
@@ -120,6 +126,9 @@ def _explain(error):
         return {"error": "{path} could not be written completely: no room left. "
                          "Make room on the disk, or choose another place for the output.",
                 "arguments": {"path": error.filename or "The output"}}
+    if _is_of_a_file(error):
+        return {"error": "{path} cannot be read or written: {reason}. Choose another file, or another place for the "
+                         "output.", "arguments": {"path": str(error.filename), "reason": error.strerror}}
     if isinstance(error, ValueError) and str(error).endswith("."):
         return {"error": "{sentence}", "arguments": {"sentence": str(error)}}
     return {"error": "This run failed for a reason that Subpixel did not foresee: {reason}. The log holds the "
@@ -127,11 +136,23 @@ def _explain(error):
             "arguments": {"reason": f"{type(error).__name__}: {error}".rstrip(".")}}
 
 
-def _end_with_parent():
-    """End when whoever started the engine is gone: its end of standard input closes."""
+def _end_with_parent(staging, made):
+    """
+    End when whoever started the engine is gone: its end of standard input closes.
+
+    Nobody else is left then to remove the `staging` folders of the run, and the folders `made` for its outputs.
+    """
     try:
         while os.read(0, 4096):
             pass
     except OSError:
         pass
+    for folder in staging:
+        for _ in range(20):   # the run goes on writing to it
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):   # it is not empty
+            os.rmdir(folder)
     os._exit(1)

@@ -64,7 +64,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
     def __init__(self, tool):
         super().__init__()
         self._tool = tool
-        self._rasters, self._sequences, self._paths = {}, {}, {}
+        self._rasters, self._sequences, self._vectors, self._paths = {}, {}, {}, {}
 
     # what QGIS shows
 
@@ -204,7 +204,23 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 self._paths[parameter.name] = layer.source() if layer else ""
             elif isinstance(parameter, declare.FileInput):
                 self._paths[parameter.name] = reader.plain(parameter) or ""
+        for parameter in self._tool.parameters():   # after the rasters, whose CRS some of them are brought to
+            if isinstance(parameter, (declare.SpectraInput, declare.FeaturesInput)):
+                self._vectors[parameter.name] = self._features(parameter, parameters, reader, context, feedback)
         return True
+
+    def _features(self, parameter, parameters, reader, context, feedback):
+        """What the job holds of a layer of spectra or features; None where none is given."""
+        if not reader.given(parameter.name):
+            return None
+        source = reader.source(parameter)
+        if source is None:
+            raise QgsProcessingException(tr("{label}: {value} cannot be read as a vector layer. Choose a layer or "
+                                            "file.").format(label=tr(parameter.label),
+                                                            value=parameters.get(parameter.name)))
+        if isinstance(parameter, declare.SpectraInput):
+            return {**spectra_features(source, feedback), "source": self._paths.get(parameter.name, "")}
+        return located_features(source, self._crs(parameter.raster), context, feedback)
 
     @staticmethod
     def _say_what_is_left_out(given, feedback):
@@ -282,7 +298,12 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 else self.parameterAsFileOutput(parameters, output.name, context)
             if not target:
                 continue
-            path = Path(target).resolve()
+            try:
+                path = Path(target).resolve()
+            except (OSError, ValueError, RuntimeError) as error:
+                raise QgsProcessingException(tr(
+                    "The output {label} cannot be written to {path}: {reason}. Choose another place for it.").format(
+                        label=tr(output.label), path=target, reason=error)) from error
             self._check_input(output, path)
             # two layers that differ only in their ending would share one style file
             for place in [path, path.with_suffix(".qml")] if isinstance(output, LAYERS) else [path]:
@@ -349,14 +370,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 values[parameter.name] = raster and raster.handed_over(staging.work, feedback)
             elif isinstance(parameter, declare.RastersInput):
                 values[parameter.name] = self._handed_over(parameter.name, staging, feedback)
-            elif isinstance(parameter, declare.SpectraInput):
-                source = self._source(reader, parameter, parameters)
-                values[parameter.name] = source and {**spectra_features(source, feedback),
-                                                     "source": self._paths.get(parameter.name, "")}
-            elif isinstance(parameter, declare.FeaturesInput):
-                source = self._source(reader, parameter, parameters)
-                values[parameter.name] = source and located_features(source, self._crs(parameter.raster), context,
-                                                                     feedback)
+            elif isinstance(parameter, (declare.SpectraInput, declare.FeaturesInput)):
+                values[parameter.name] = self._vectors[parameter.name]
             else:
                 values[parameter.name] = reader.plain(parameter)
         return values
@@ -370,18 +385,10 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
         sources = [self._rasters[name]] if name in self._rasters else self._sequences.get(name)
         return sources[0].crs if sources else None
 
-    def _source(self, reader, parameter, parameters):
-        source = reader.source(parameter)
-        if source is None and reader.given(parameter.name):
-            raise QgsProcessingException(tr("{label}: {value} cannot be read as a vector layer. Choose a layer or "
-                                            "file.").format(label=tr(parameter.label),
-                                                            value=parameters.get(parameter.name)))
-        return source
-
     def _run(self, values, outputs, kept, staging, feedback):
         """Run the engine. Rasters that only QGIS's GDAL can open are copied with it first, and the engine run again."""
         job = {"tool": self._tool.id, "values": values, "outputs": outputs, "kept": kept, "version": version(),
-               "attended": True}
+               "attended": True, "traces": staging.traces()}
         file = staging.work / "job.json"
         sources = {source.name: (name, source) for name, several in self._sequences.items() for source in several}
         sources.update({name: (name, source) for name, source in self._rasters.items()})

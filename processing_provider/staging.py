@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 from qgis.core import QgsProcessingException
@@ -10,6 +11,7 @@ from qgis.core import QgsProcessingException
 from .words import tr
 
 OWN = (".qml", ".xml")   # styles and statistics that stand beside a raster or layer of the same name
+DELIVERY = threading.Lock()   # of two runs that write the same outputs at once, one's come whole after the other's
 
 
 class Staging:
@@ -59,37 +61,45 @@ class Staging:
         self._stages.append((folder, stage))
         return stage
 
+    def traces(self):
+        """The folders of this run that are to go with all in them, and those made for its outputs, to go if empty."""
+        return [str(self.work), *(str(stage) for _, stage in self._stages)], [str(folder) for folder in self._made]
+
     def deliver(self):
         """
         Move every file that was written to its target, with what belongs to it (`.qml`, `.hdr`).
 
-        What is replaced is kept until all is done: where one file cannot be, everything is put back.
+        What is replaced is kept until all is done: where one file cannot be, everything is put back. A target is at no
+        moment without its file, old or new.
         """
-        self._check_companions()
-        outdated = self._outdated()
-        new = self._new()
-        self._check_distinct(new)
-        done = []
-
-        def move(source, target):
-            os.replace(source, target)
-            done.append((source, target))
-
-        try:
-            for folder, stage in self._stages:
-                old = Path(tempfile.mkdtemp(dir=stage))
-                for path in [*new.values(), *outdated]:
-                    if path.parent == folder and path.is_file():
-                        move(path, old / path.name)
-            for file, target in new.items():
-                move(file, target)
-        except OSError as error:
-            for source, target in reversed(done):
-                os.replace(target, source)
-            raise QgsProcessingException(tr(
-                "{target} cannot be replaced: {reason}. Close it where it is open, or choose another name.").format(
-                    target=error.filename2 or error.filename, reason=error.strerror)) from error
-        self._made.clear()
+        with DELIVERY:
+            self._check_companions()
+            outdated = self._outdated()
+            new = self._new()
+            self._check_distinct(new)
+            kept, done = [], []
+            try:
+                for folder, stage in self._stages:
+                    old = Path(tempfile.mkdtemp(dir=stage))
+                    for path in [*new.values(), *outdated]:
+                        if path.parent == folder and path.is_file():
+                            _keep(path, old / path.name)
+                            kept.append((old / path.name, path))
+                for file, target in new.items():
+                    os.replace(file, target)
+                    done.append((file, target))
+                for path in outdated:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                for file, target in reversed(done):
+                    os.replace(target, file)
+                for copy, path in kept:
+                    if not path.exists():
+                        os.replace(copy, path)
+                raise QgsProcessingException(tr(
+                    "{target} cannot be replaced: {reason}. Close it where it is open, or choose another name.").format(
+                        target=error.filename2 or error.filename, reason=error.strerror)) from error
+            self._made.clear()
 
     def _new(self):
         """Every file that was written, and its target."""
@@ -133,3 +143,11 @@ class Staging:
                     "Two outputs would be written to {path}. Choose another folder or name for one of them.").format(
                         path=target))
             seen.add(place)
+
+
+def _keep(path, copy):
+    """Keep a file that is about to be replaced under another name on its disk."""
+    try:
+        os.link(path, copy)
+    except OSError:   # some disks have no links
+        os.replace(path, copy)

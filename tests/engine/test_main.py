@@ -264,14 +264,23 @@ def test_a_job_that_is_no_job_is_answered_too(tmp_path):
         assert process.returncode == 1 and "error" in answers(process)[0] and len(answers(process)) == 1
 
 
-def test_an_attended_engine_ends_when_its_parent_is_gone(tmp_path):
+def test_an_attended_engine_ends_with_its_parent_and_leaves_no_trace(tmp_path):
     program = program_of(tmp_path, "import threading\njob.say('Begun.')\nthreading.Event().wait(60)")
-    (tmp_path / "job.json").write_text('{"tool": "made", "values": {}, "attended": true}')
+    stages, made = [tmp_path / "work", tmp_path / "new" / "stage"], [tmp_path / "new", tmp_path / "shared"]
+    for stage in stages:
+        stage.mkdir(parents=True)
+        (stage / "half.tif").write_text("half")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "others.tif").write_text("of another run")
+    (tmp_path / "job.json").write_text(json.dumps({
+        "tool": "made", "values": {}, "attended": True, "traces": [list(map(str, stages)), list(map(str, made))]}))
     with subprocess.Popen([sys.executable, program, str(tmp_path / "job.json")], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         assert "Begun." in process.stdout.readline().decode()
         process.stdin.close()
         assert process.wait(30) == 1
+    assert not any(stage.exists() for stage in stages) and not (tmp_path / "new").exists()
+    assert (tmp_path / "shared" / "others.tif").read_text() == "of another run"
 
 
 # exceptions as sentences
@@ -282,7 +291,8 @@ def test_an_attended_engine_ends_when_its_parent_is_gone(tmp_path):
     (OSError(errno.ENOSPC, "No space left on device", "/x/é.tif"), "/x/é.tif could not be written completely"),
     (OSError(errno.EDQUOT, "Quota"), "The output could not be written completely"),
     (OSError(errno.EFBIG, "File too large"), "no room left"),
-    (OSError(errno.EACCES, "Permission denied", "/x"), "did not foresee: PermissionError: "),
+    (OSError(errno.EACCES, "Permission denied", "/x"), "/x cannot be read or written: Permission denied. Choose"),
+    (OSError(errno.EIO, "Input/output error"), "did not foresee: OSError: "),
     (ValueError("K is 3; N is 2."), "K is 3; N is 2."), (ValueError("shapes (3,) (2,)"), "did not foresee: ValueError"),
     (ValueError("Braces {like} these."), "Braces {like} these."), (RuntimeError(), "did not foresee: RuntimeError: . "),
     (UserError("{a} and {b}.", a=1, b="{c}"), "1 and {c}.")])

@@ -69,18 +69,21 @@ def test_own_style_and_statistics_are_replaced_with_their_layer(run, unmix, tmp_
     assert "singlebandpseudocolor" in target.with_suffix(".qml").read_text()
 
 
-def test_file_that_cannot_be_replaced_leaves_everything_as_it_was(run, unmix, tmp_path, monkeypatch):
-    """As on Windows, where a file that is open elsewhere cannot be moved."""
+@pytest.mark.parametrize("links", [True, False], ids=["disk with links", "disk without"])
+def test_file_that_cannot_be_replaced_leaves_everything_as_it_was(links, run, unmix, tmp_path, monkeypatch):
+    """As on Windows, where a file that is open elsewhere cannot be replaced."""
     for name in ("a.tif", "a.qml", "b.tif"):
         (tmp_path / name).write_text(f"older {name}")
     real = os.replace
 
     def refuse(source, target):
-        if Path(source) == tmp_path / "b.tif":
+        if Path(source) == tmp_path / "b.tif" or Path(source).parent.parent == tmp_path and Path(source).name == "b.tif":
             raise PermissionError(13, "Permission denied", str(source), None, str(target))
         real(source, target)
 
     monkeypatch.setattr(os, "replace", refuse)
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: os.replace(tmp_path / "nothing", tmp_path))
     with pytest.raises(QgsProcessingException, match="cannot be replaced: Permission denied. Close it"):
         run("fcls", {**unmix, "ABUNDANCES": str(tmp_path / "a.tif"), "RESIDUAL": str(tmp_path / "b.tif")})
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
