@@ -131,6 +131,7 @@ class Fuzzer:
         out = self._folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
+        os.chdir(out)   # where an output without a folder would go
         values = self._good(tool, rng, out)
         things = [*tool.parameters(), *(output for output in tool.outputs() if self._ending(output) is not None)]
         inputs = [thing for thing in things if "Input" in type(thing).__name__]
