@@ -1,6 +1,7 @@
 """Import this folder as the package `subpixel`, whatever the folder is called.
 
-Run as a program (`python bootstrap.py JOB`) it starts the engine on a job; imported, it only offers `load`.
+Run as a program (`python bootstrap.py JOB`) it starts the engine on a job; with `--self-test` it tests the engine, and
+with `--state` it tells which packages are there. Imported, it only offers `load`.
 """
 
 import importlib.util
