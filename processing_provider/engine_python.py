@@ -4,13 +4,14 @@ import json
 import os
 import subprocess  # nosec B404: running the engine's Python is what this module is for
 import sys
-import sysconfig
+from enum import Enum
 from pathlib import Path
 
 from processing.core.ProcessingConfig import ProcessingConfig
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QProcessEnvironment
 
+from . import interpreters
 from .words import tr
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,39 +20,65 @@ SETTING = "SUBPIXEL_PYTHON"
 FOREIGN = ("PYTHON", "PROJ_", "GDAL_", "LD_LIBRARY_PATH", "DYLD_", "QT_PLUGIN_PATH", "VIRTUAL_ENV")
 
 
+class Origin(Enum):
+    """What led to the interpreter that runs the engine, in the order of their rank."""
+
+    VARIABLE = "variable"   # named by the environment variable
+    SETTING = "setting"     # named in Processing's options
+    PRIVATE = "private"     # the environment in QGIS's profile, which the options' page installs
+    CHECKOUT = "checkout"   # an environment in the plugin's folder
+    QGIS = "qgis"           # QGIS's own Python
+
+    @property
+    def named(self):
+        """Whether the user named it: then it is never changed, and never replaced by another."""
+        return self in (Origin.VARIABLE, Origin.SETTING)
+
+
 def executable_in(folder):
     """The interpreter of an environment."""
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python3")
 
 
+def machine():
+    """What tells where interpreters are on this computer."""
+    return interpreters.Machine(
+        sys.platform, sys.exec_prefix, f"{sys.version_info.major}.{sys.version_info.minor}",
+        QgsApplication.applicationFilePath(), os.path.expanduser("~"),
+        tuple(folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder))
+
+
 def own_interpreter():
-    """QGIS's own Python as a program. `sys.executable` is QGIS itself on macOS and Windows."""
-    if os.name == "nt":
-        return Path(sys.exec_prefix) / "python.exe"
-    bindir = sysconfig.get_config_var("BINDIR") or os.path.join(sys.exec_prefix, "bin")
-    for folder in (os.path.join(sys.exec_prefix, "bin"), bindir):
-        candidate = Path(folder) / f"python{sys.version_info.major}.{sys.version_info.minor}"
-        if candidate.exists():
-            return candidate
-    return Path(sys.exec_prefix) / "bin" / "python3"
+    """QGIS's own Python as a program."""
+    return Path(interpreters.own(machine(), os.path.isfile))
 
 
-def named():
-    """The interpreter, or its environment's folder, that the user named by variable or setting; None where none is."""
-    name = os.environ.get(VARIABLE) or ProcessingConfig.getSetting(SETTING)
-    if not name:
-        return None
-    return executable_in(Path(name)) if Path(name).is_dir() else Path(name)
+def private():
+    """The folder of the engine's own environment, in QGIS's profile."""
+    return Path(QgsApplication.qgisSettingsDirPath()) / "subpixel" / "engine"
+
+
+def chosen():
+    """
+    The interpreter to run the engine with, and what led to it.
+
+    Returns
+    -------
+    (Path, Origin)
+    """
+    for origin, name in ((Origin.VARIABLE, os.environ.get(VARIABLE)),
+                         (Origin.SETTING, ProcessingConfig.getSetting(SETTING))):
+        if name:
+            return executable_in(Path(name)) if Path(name).is_dir() else Path(name), origin
+    for origin, folder in ((Origin.PRIVATE, private()), (Origin.CHECKOUT, ROOT / ".venv")):
+        if executable_in(folder).exists():
+            return executable_in(folder), origin
+    return own_interpreter(), Origin.QGIS
 
 
 def find():
-    """The interpreter to run the engine with: named by the user, the plugin's own environment, or QGIS's."""
-    if named():
-        return named()
-    for folder in (Path(QgsApplication.qgisSettingsDirPath()) / "subpixel" / "engine", ROOT / ".venv"):
-        if executable_in(folder).exists():
-            return executable_in(folder)
-    return own_interpreter()
+    """The interpreter to run the engine with."""
+    return chosen()[0]
 
 
 def environment(python):
@@ -89,23 +116,41 @@ def missing(python, packages):
     return lacking
 
 
+def forget():
+    """Ask interpreters again what they have: one was installed or removed."""
+    _complete.clear()
+
+
 def trouble(packages):
     """The sentence that says why the engine cannot run tools that need `packages`; empty where it can."""
-    python = find()
+    python, origin = chosen()
     lacking = missing(python, tuple(packages))
+    if lacking == []:
+        return ""
+    if origin.named:
+        return _trouble_of_named(python, origin, packages, lacking)
     if lacking is None:
-        return tr("Subpixel's engine does not start: {python} is no Python that runs. Set the environment variable "
-                  "SUBPIXEL_PYTHON, or Settings > Options > Processing > Providers > Subpixel, to a Python that has: "
+        return tr("Subpixel's engine does not start: {python} is no Python that runs. Choose Install in Settings > "
+                  "Options > Subpixel, or name a Python in the environment variable SUBPIXEL_PYTHON that has: "
                   "{packages}.").format(python=python, packages=", ".join(packages))
-    requirements = ROOT / ("requirements-deep.txt" if lacking and "torch" in lacking else "requirements.txt")
-    if lacking and python == own_interpreter():
-        return tr("Subpixel's engine needs {packages}, which QGIS's own Python lacks. Make an environment for it, "
-                  "outside QGIS: python3 -m venv FOLDER, then FOLDER/bin/python -m pip install -r \"{requirements}\" "
-                  "(on Windows FOLDER\\Scripts\\python). Name the folder in Settings > Options > Processing > "
-                  "Providers > Subpixel, or in the environment variable SUBPIXEL_PYTHON.").format(
-                      packages=", ".join(lacking), requirements=requirements)
-    if lacking:
-        return tr("Subpixel's engine ({python}) lacks: {packages}. Install what requirements.txt names into that "
-                  "Python ({python} -m pip install -r \"{requirements}\"), or set SUBPIXEL_PYTHON to one that has "
-                  "it.").format(python=python, packages=", ".join(lacking), requirements=requirements)
-    return ""
+    if lacking == ["torch"]:
+        return tr("This tool needs deep learning (torch), which Subpixel's engine ({python}) lacks. Tick it in "
+                  "Settings > Options > Subpixel and choose Install.").format(python=python)
+    return tr("Subpixel's engine is not installed: {python} lacks {packages}. Choose Install in Settings > Options > "
+              "Subpixel, or name a Python that has them in the environment variable SUBPIXEL_PYTHON.").format(
+                  python=python, packages=", ".join(lacking))
+
+
+def _trouble_of_named(python, origin, packages, lacking):
+    """The sentence for an interpreter that the user named: it is not ours to change."""
+    place = tr("the environment variable SUBPIXEL_PYTHON") if origin is Origin.VARIABLE else tr(
+        "Settings > Options > Processing > Providers > Subpixel")
+    if lacking is None:
+        return tr("Subpixel's engine does not start: {python}, named in {place}, is no Python that runs. Name a Python "
+                  "there that has {packages}; or name none, and choose Install in Settings > Options > "
+                  "Subpixel.").format(python=python, place=place, packages=", ".join(packages))
+    requirements = ROOT / ("requirements-deep.txt" if "torch" in lacking else "requirements.txt")
+    return tr("Subpixel's engine ({python}, named in {place}) lacks: {packages}. Install what Subpixel needs into that "
+              "Python ({python} -m pip install -r \"{requirements}\"); or name none, and choose Install in Settings > "
+              "Options > Subpixel.").format(python=python, place=place, packages=", ".join(lacking),
+                                            requirements=requirements)
