@@ -79,7 +79,8 @@ def _make(parameter, name, label, optional):
         return made
     if isinstance(parameter, declare.Choice):
         made = QgsProcessingParameterEnum(name, label, list(parameter.options), False, default, optional, True)
-        made.setMetadata({"widget_wrapper": {"useCheckBoxes": False}})
+        words = {value: tr(words) for value, words in parameter.options.items()}
+        made.setMetadata({"widget_wrapper": {"class": f"{__package__}.widgets.ChoiceWidget", "words": words}})
         return made
     if isinstance(parameter, declare.Flag):
         return QgsProcessingParameterBoolean(name, label, default, optional)

@@ -6,7 +6,7 @@ from processing.gui.wrappers import DIALOG_MODELER, DIALOG_STANDARD, WidgetWrapp
 from qgis.core import (QgsExpressionContext, QgsProcessingContext, QgsProcessingUtils, QgsProject, QgsProperty,
                        QgsRasterLayer)
 from qgis.gui import QgsGui
-from qgis.PyQt.QtWidgets import QLineEdit
+from qgis.PyQt.QtWidgets import QComboBox, QLineEdit
 
 from ..engine import dates
 from .parameters import files_of_folders, words_of_dates
@@ -14,6 +14,43 @@ from .rasters import date_of
 from .words import tr
 
 MOST = 60   # images whose dates are looked up while somebody waits
+
+
+def kind_of(dialog):
+    """Whether a dialog is the standard one, the modeler's or that of batch runs."""
+    return dialogTypes.get(type(dialog).__name__, DIALOG_STANDARD)
+
+
+def own_of_qgis(parameter, dialog):
+    """QGIS's own wrapper of a parameter."""
+    registry = QgsGui.processingGuiRegistry()
+    wrapper = registry.createModelerParameterWidget(dialog.model, dialog.childId, parameter, dialog.context) \
+        if kind_of(dialog) == DIALOG_MODELER else registry.createParameterWidgetWrapper(parameter, kind_of(dialog))
+    wrapper.setDialog(dialog)
+    return wrapper
+
+
+class ChoiceWidget(WidgetWrapper):
+    """QGIS's own list of options, but with `words` where it shows the values that scripts use."""
+
+    def __new__(cls, parameter, dialog, row=0, col=0, words=None):
+        wrapper = own_of_qgis(parameter, dialog)
+        if kind_of(dialog) == DIALOG_MODELER:   # it is a widget, made already
+            show(words, wrapper)
+        else:   # the dialog asks for its widget later
+            def create(context):
+                widget = type(wrapper).createWrappedWidget(wrapper, context)
+                show(words, widget)
+                return widget
+            wrapper.createWrappedWidget = create
+        return wrapper
+
+
+def show(words, widget):
+    """In a list of options, put words in the place of the values that have some."""
+    for box in [widget] if isinstance(widget, QComboBox) else widget.findChildren(QComboBox):
+        for number in range(box.count()):
+            box.setItemText(number, words.get(box.itemData(number), box.itemText(number)))
 
 
 class DatesWidget(WidgetWrapper):
@@ -24,14 +61,9 @@ class DatesWidget(WidgetWrapper):
     """
 
     def __new__(cls, parameter, dialog, row=0, col=0, rasters="IMAGES"):
-        kind = dialogTypes.get(type(dialog).__name__, DIALOG_STANDARD)
-        if kind == DIALOG_STANDARD:
+        if kind_of(dialog) == DIALOG_STANDARD:
             return super().__new__(cls, parameter, dialog, row, col)
-        registry = QgsGui.processingGuiRegistry()
-        widget = registry.createModelerParameterWidget(dialog.model, dialog.childId, parameter, dialog.context) \
-            if kind == DIALOG_MODELER else registry.createParameterWidgetWrapper(parameter, kind)
-        widget.setDialog(dialog)
-        return widget
+        return own_of_qgis(parameter, dialog)
 
     def createWidget(self, rasters):
         self._rasters = rasters

@@ -10,10 +10,12 @@ import traceback
 from pathlib import Path
 
 import processing
-from qgis.core import (Qgis, QgsApplication, QgsDateTimeRange, QgsInterval, QgsProject, QgsProperty, QgsRasterLayer,
-                       QgsTemporalNavigationObject, QgsVectorLayer)
+from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+from processing.modeler.ModelerParametersDialog import ModelerParametersDialog
+from qgis.core import (Qgis, QgsApplication, QgsDateTimeRange, QgsInterval, QgsProcessingModelAlgorithm, QgsProject,
+                       QgsProperty, QgsRasterLayer, QgsTemporalNavigationObject, QgsVectorLayer)
 from qgis.PyQt.QtCore import QDateTime, Qt, QTimer
-from qgis.PyQt.QtWidgets import QTreeView
+from qgis.PyQt.QtWidgets import QComboBox, QTreeView
 from qgis.utils import iface
 
 SHOTS = Path(os.environ["SUBPIXEL_SHOTS"])
@@ -61,10 +63,30 @@ def begin():
         "INPUT": layer.id(), "COUNT": 6, "ABUNDANCES": str(SHOTS / "abundances.tif"),
         "ENDMEMBERS": str(SHOTS / "endmembers.gpkg"), "REPORT": str(SHOTS / "report.html")})
     look_at_dates()
+    look_at_choices()
     dialog.resize(1000, 800)
     dialog.show()
     begin.dialog = dialog
     QTimer.singleShot(1500, photograph)
+
+
+def look_at_choices():
+    """What a list of options shows, and what it hands over, in the dialog, for batch runs and in the modeler."""
+    found = FOUND["choices"] = {}
+    tool = QgsApplication.processingRegistry().createAlgorithmById("subpixel:mnf")
+    dialog = processing.createAlgorithmDialog("subpixel:mnf", {"NOISE": "regression"})
+    wrapper = dialog.mainWidget().wrappers["NOISE"]
+    found["given"] = [wrapper.wrappedWidget().currentText(), wrapper.parameterValue()]
+    wrapper.wrappedWidget().setCurrentIndex(0)
+    found["chosen"] = [wrapper.wrappedWidget().currentText(), wrapper.parameterValue()]
+    dialog.close()
+    batch = BatchAlgorithmDialog(tool, iface.mainWindow())
+    found["batch"] = [box.currentText() for box in batch.findChildren(QComboBox)]
+    batch.close()
+    modeler = ModelerParametersDialog(tool, QgsProcessingModelAlgorithm("model", "model", "model"))
+    found["modeler"] = [box.currentText() for box in modeler.findChildren(QComboBox)]
+    found["step"] = [source.staticValue() for source in modeler.createAlgorithm().parameterSources()["NOISE"]]
+    modeler.close()
 
 
 def look_at_dates():

@@ -57,6 +57,13 @@ def test_a_dialog_tells_the_dates_of_its_images(found):
     assert dates["values"] == ["2001-01-01", "2001-01-01, 2002-01-01", "2003-01-01", ""]
 
 
+def test_options_are_shown_in_words_and_handed_over_as_values(found):
+    choices, words = found["choices"], "Difference of neighbouring pixels"
+    assert choices["given"] == ["Regression on the other bands", "regression"]
+    assert choices["chosen"] == [words, "shift"]
+    assert words in choices["batch"] and words in choices["modeler"] and choices["step"] == ["shift"]
+
+
 def test_the_temporal_controller_shows_one_date_after_the_other(found):
     assert found["dates"]["group"] == ["2020-05-15", "2020-03-01"]
     assert found["dates"]["shown"] == {"0": ["2020-03-01"], "74": ["2020-03-01"], "75": ["2020-05-15"],
