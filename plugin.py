@@ -1,4 +1,4 @@
-"""QGIS's front door: registers the provider, nothing else."""
+"""QGIS's front door: registers the provider and the parts of the window, nothing else."""
 
 from qgis.core import QgsApplication
 
@@ -11,6 +11,7 @@ class SubpixelPlugin:
     def __init__(self, iface):
         self.iface = iface
         self.provider = None
+        self.parts = []
 
     def initProcessing(self):
         """Register the Processing provider: all that a headless run needs."""
@@ -18,11 +19,16 @@ class SubpixelPlugin:
         QgsApplication.processingRegistry().addProvider(self.provider)
 
     def initGui(self):
-        """Register the provider in a QGIS window."""
+        """Register the provider in a QGIS window, and the parts of the window."""
+        from .ui.explorer.part import Explorer   # a run without a window needs no widgets
         self.initProcessing()
+        self.parts = [Explorer(self.iface)]
 
     def unload(self):
         """Take everything back that was registered."""
+        for part in self.parts:
+            part.unload()
+        self.parts = []
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None

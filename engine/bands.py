@@ -9,6 +9,8 @@ NANOMETRES = {"nm": 1.0, "nanometers": 1.0, "nanometer": 1.0, "nanometres": 1.0,
               "micrometre": 1e3, "microns": 1e3, "micron": 1e3, "mm": 1e6, "millimeters": 1e6, "cm": 1e7,
               "centimeters": 1e7, "m": 1e9, "meters": 1e9, "a": 0.1, "angstroms": 0.1, "angstrom": 0.1}
 WAVENUMBERS = {"wavenumber", "cm-1", "1/cm", "cm^-1"}
+SAME_WAVELENGTH = 0.5   # nm: closer grids count as the same
+GAP = 5                 # median steps: a wider one has no values to interpolate between
 BAND_NUMBERS = ("index", "band number", "band index")
 
 

@@ -4,12 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .bands import axis_of, names_of
+from .bands import GAP, SAME_WAVELENGTH, axis_of, names_of
 from .sentences import NO_SPECTRA, UserError
 
-SAME_WAVELENGTH = 0.5   # nm: closer grids count as the same
 RESERVED = {"name", "profile", "source", "fid", "geom"}   # fields that a layer of spectra has of its own
-GAP = 5                 # median steps: a wider one has no values to interpolate between
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,35 @@ def begin_of(layer):
 
 def date_of(layer):
     """When a layer's image was taken, as the engine will find it: a date and what tells it, or None and None."""
-    tags = {}
-    if layer.dataProvider().name() == "gdal":
-        dataset = gdal.OpenEx(re.split(r"\|(?:option|credential):", layer.source())[0], gdal.OF_RASTER)
-        for domain in ("ENVI", "IMAGERY", "") if dataset else ():
-            tags.update(dataset.GetMetadata(domain))
+    return date_by(layer, tags_of(dataset_of(layer)))
+
+
+def date_by(layer, tags):
+    """The same, by the raster's metadata."""
     return dates.of_image(begin_of(layer), tags, layer.name(), os.path.basename(layer.source()))
 
 
-def _opened(path):
+def dataset_of(layer):
+    """GDAL's raster of a layer, or None where another provider reads it."""
+    if layer.dataProvider().name() != "gdal":
+        return None
+    options = QgsProviderRegistry.instance().decodeUri("gdal", layer.source()).get("openOptions") or []
+    return _opened(re.split(r"\|(?:option|credential):", layer.source())[0], options)
+
+
+def tags_of(dataset):
+    """A raster's metadata of all domains that the engine knows; none where there is no raster."""
+    tags = {}
+    for domain in ("ENVI", "IMAGERY", "") if dataset else ():
+        tags.update(dataset.GetMetadata(domain))
+    return tags
+
+
+def _opened(path, options=()):
     """A file as GDAL's raster, or None."""
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
-        return gdal.OpenEx(str(path), gdal.OF_RASTER)
+        return gdal.OpenEx(str(path), gdal.OF_RASTER, open_options=list(options))
     except RuntimeError:   # what is raised, or not, is for whoever loaded GDAL first to say
         return None
     finally:

@@ -267,10 +267,15 @@ def _stroke(geometry, colour, width):
 
 
 def style_spectra(path, answer):
-    """Write the `.qml` of a layer of spectra with points: a marker in each endmember's colour, labelled by its name."""
+    """Write the `.qml` of a layer of spectra with points; see `draw_spectra`."""
     layer = QgsVectorLayer(str(path), path.stem, "ogr")
-    if not layer.isValid():
-        return
+    if layer.isValid():
+        draw_spectra(layer, answer)
+        layer.saveNamedStyle(str(path.with_suffix(".qml")))
+
+
+def draw_spectra(layer, answer):
+    """Show spectra at their points: a marker in each endmember's colour, labelled by its name."""
     categories = []
     for name, colour in zip(answer["names"], answer["colours"]):
         symbol = QgsMarkerSymbol.createSimple({"name": "circle", "color": colour, "size": "3.5",
@@ -293,4 +298,3 @@ def style_spectra(path, answer):
     label.setFormat(words)
     layer.setLabeling(QgsVectorLayerSimpleLabeling(label))
     layer.setLabelsEnabled(True)
-    layer.saveNamedStyle(str(path.with_suffix(".qml")))

@@ -1,0 +1,1 @@
+"""What Subpixel adds to QGIS's window."""
