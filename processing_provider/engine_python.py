@@ -17,6 +17,7 @@ from .words import tr
 ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "SUBPIXEL_PYTHON"
 SETTING = "SUBPIXEL_PYTHON"
+COMPLETE = "complete"   # the file that names the complete environment
 FOREIGN = ("PYTHON", "PROJ_", "GDAL_", "LD_LIBRARY_PATH", "DYLD_", "QT_PLUGIN_PATH", "VIRTUAL_ENV")
 
 
@@ -53,9 +54,28 @@ def own_interpreter():
     return Path(interpreters.own(machine(), os.path.isfile))
 
 
-def private():
-    """The folder of the engine's own environment, in QGIS's profile."""
+def engines():
+    """The folder, in QGIS's profile, of the environments that the options' page makes."""
     return Path(QgsApplication.qgisSettingsDirPath()) / "subpixel" / "engine"
+
+
+def private():
+    """The complete one of these environments, or None."""
+    try:
+        return engines() / (engines() / COMPLETE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def complete(folder):
+    """Make an environment the complete one, or None of them."""
+    if folder is None:
+        (engines() / COMPLETE).unlink(missing_ok=True)
+    else:
+        written = engines() / f"{COMPLETE}.new"
+        written.write_text(folder.name, encoding="utf-8")
+        os.replace(written, engines() / COMPLETE)
+    _complete.clear()
 
 
 def chosen():
@@ -71,7 +91,7 @@ def chosen():
         if name:
             return executable_in(Path(name)) if Path(name).is_dir() else Path(name), origin
     for origin, folder in ((Origin.PRIVATE, private()), (Origin.CHECKOUT, ROOT / ".venv")):
-        if executable_in(folder).exists():
+        if folder and executable_in(folder).exists():
             return executable_in(folder), origin
     return own_interpreter(), Origin.QGIS
 
@@ -114,11 +134,6 @@ def missing(python, packages):
     if not lacking:
         _complete.add((python, packages))
     return lacking
-
-
-def forget():
-    """Ask interpreters again what they have: one was installed or removed."""
-    _complete.clear()
 
 
 def trouble(packages):

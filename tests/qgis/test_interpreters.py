@@ -121,7 +121,7 @@ def test_the_engines_python_is_the_first_of_those_that_may_run_it(qgis, tmp_path
         assert chosen() == (executable_in(tmp_path), Origin.SETTING)
     monkeypatch.setattr(engine_python, "private", lambda: tmp_path)
     monkeypatch.setattr(engine_python, "ROOT", tmp_path / "plugin")
-    assert chosen() == (engine_python.own_interpreter(), Origin.QGIS)
+    assert chosen() == (engine_python.own_interpreter(), Origin.QGIS)   # neither of the two is there yet
     for folder, origin in ((tmp_path / "plugin" / ".venv", Origin.CHECKOUT), (tmp_path, Origin.PRIVATE)):
         executable_in(folder).parent.mkdir(parents=True)
         executable_in(folder).touch()
