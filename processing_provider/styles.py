@@ -8,7 +8,7 @@ from qgis.core import (Qgis, QgsCategorizedSymbolRenderer, QgsColorRampShader, Q
                        QgsMarkerSymbol, QgsMultiBandColorRenderer, QgsPalLayerSettings, QgsPalettedRasterRenderer,
                        QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils, QgsProperty,
                        QgsRasterLayer, QgsRasterShader, QgsRendererCategory, QgsRendererRange,
-                       QgsSingleBandPseudoColorRenderer, QgsStyle, QgsSymbolLayer, QgsTextBufferSettings, QgsTextFormat,
+                       QgsSingleBandPseudoColorRenderer, QgsSymbolLayer, QgsTextBufferSettings, QgsTextFormat,
                        QgsVectorLayer, QgsVectorLayerSimpleLabeling)
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QDateTime, Qt
@@ -16,7 +16,11 @@ from qgis.PyQt.QtGui import QColor
 
 from .words import tr
 
-STOPS = 11
+# ramps of QGIS's own, written out: its style database may have lost them, and is not for two threads at once
+RAMPS = {"Viridis": "#440154 #482576 #414387 #345f8d #2a788e #21908d #23a884 #43bf70 #7ad151 #bcdf27 #fde725",
+         "Magma": "#000004 #150e37 #3b0f6f #641a80 #8c2981 #b6377a #dd4a69 #f66f5c #fe9f6d #fece91 #fcfdbf",
+         "PuOr": "#e66101 #ef8428 #f8a74f #fcc581 #f9debc #f7f7f7 #dbd9e8 #c0bad9 #a195c7 #8068b0 #5e3c99",
+         "RdBu": "#ca0020 #db4247 #ec846e #f5b599 #f6d6c8 #f7f7f7 #cfe3ed #a6cfe3 #76b4d5 #3d93c2 #0571b0"}
 SHADES = 5
 EDGES = "#202020", "#ffffff"   # of bright lines, and of dark ones
 
@@ -136,7 +140,9 @@ def _dominant(layer, answer):
 
 
 def _date(layer, answer):
-    ramp, last = _colour_ramp("Viridis"), max(len(answer["numbers"]) - 1, 1)
+    colours, last = _named_ramp("Viridis"), max(len(answer["numbers"]) - 1, 1)
+    ramp = QgsGradientColorRamp(colours[0], colours[-1], False, [
+        QgsGradientStop(step / (len(colours) - 1), colour) for step, colour in enumerate(colours)])
     classes = [QgsPalettedRasterRenderer.Class(number, ramp.color(step / last), name)
                for step, (number, name) in enumerate(zip(answer["numbers"], answer["names"]))]
     return QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes)
@@ -207,13 +213,8 @@ def _cut(layer, lower, upper):
     return provider.cumulativeCut(1, lower, upper, provider.extent(), 250000)
 
 
-def _colour_ramp(name):
-    return QgsStyle.defaultStyle().colorRamp(name) or QgsStyle.defaultStyle().colorRamp("Viridis")
-
-
 def _named_ramp(name):
-    ramp = _colour_ramp(name)
-    return [ramp.color(step / (STOPS - 1)) for step in range(STOPS)]
+    return [QColor(colour) for colour in RAMPS[name].split()]
 
 
 def _ramp(layer, colours, low, high, band=1):
@@ -241,7 +242,7 @@ def style_features(path, answer):
         return
     ramp, ranges = _named_ramp("Viridis"), []
     for step in range(SHADES):
-        colour = ramp[round(step * (STOPS - 1) / (SHADES - 1))]
+        colour = ramp[round(step * (len(ramp) - 1) / (SHADES - 1))]
         # a bright line on a bright image is seen by its edges, and a dark one on a dark image
         symbol = _stroke(answer["geometry"], EDGES[colour.lightness() < 128], 1.4)
         core = _stroke(answer["geometry"], colour.name(), 0.7)

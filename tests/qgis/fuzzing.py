@@ -63,7 +63,7 @@ class Engine:
     def _start(self):
         self._process = subprocess.Popen([os.environ["SUBPIXEL_PYTHON"], str(HERE / "engine_server.py")],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                         text=True, encoding="utf-8")
+                                         text=True, encoding="utf-8", cwd=HERE)
         self._lines = queue.Queue()
 
         def read(stream, lines):
