@@ -20,9 +20,10 @@ class SubpixelPlugin:
 
     def initGui(self):
         """Register the provider in a QGIS window, and the parts of the window."""
-        from .ui.explorer.part import Explorer   # a run without a window needs no widgets
+        from .ui.engine_page import Engine   # a run without a window needs no widgets
+        from .ui.explorer.part import Explorer
         self.initProcessing()
-        self.parts = [Explorer(self.iface)]
+        self.parts = [Engine(self.iface), Explorer(self.iface)]
 
     def unload(self):
         """Take everything back that was registered."""
