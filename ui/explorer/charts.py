@@ -30,8 +30,9 @@ def _spectra(axis, shown, pins):
     lines = []
     if shown:
         names = sorted(shown.endmembers, key=lambda name: -shown.fractions.get(name, 0))[:MOST]
-        lines += [_line(name, shown.colours[name], shown, shown.endmembers[name], THIN) for name in shown.endmembers
-                  if name in names]
+        listed = not set(names) <= set(shown.fractions)   # the bars tell the colours
+        lines += [_line(name, shown.colours[name], shown, shown.endmembers[name], THIN, listed=listed)
+                  for name in shown.endmembers if name in names]
     lines += [_line(name, colour, reading, reading.spectrum, MIDDLE) for name, colour, reading in pins
               if reading is not shown and bool(reading.facts.wavelengths) == bool(axis.facts.wavelengths)]
     if shown:
@@ -42,14 +43,14 @@ def _spectra(axis, shown, pins):
     return Chart(lines, tr("Wavelength (nm)") if axis.facts.wavelengths else tr("Band"), tr("Value"), _masked(axis))
 
 
-def _line(name, colour, reading, values, width, dashed=False):
+def _line(name, colour, reading, values, width, dashed=False, listed=True):
     """A spectrum as a curve with gaps, where bands do not count and where the wavelengths leave some out."""
     points = sorted((x, value if used is not None else None)
                     for x, value, used in zip(reading.facts.x, values, reading.spectrum))
     widest = fit.gap([x for x, _ in points])
     cut = [((x + after) / 2, None) for (x, _), (after, _) in zip(points, points[1:]) if after - x > widest]
     x, y = zip(*sorted(points + cut, key=lambda point: point[0]))
-    return Line(name, colour, list(x), list(y), width, dashed)
+    return Line(name, colour, list(x), list(y), width, dashed, listed=listed)
 
 
 def _masked(reading):

@@ -124,7 +124,7 @@ class ExplorerDock(QgsDockWidget):
                self.remove_selected)
         send = QToolButton()
         send.setIcon(icon("mActionCapturePoint"))
-        send.setText(tr("To endmembers"))
+        send.setText(tr("Send"))
         send.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         send.setToolTip(tr("Add the spectra of the selected pins, else of all checked ones, to a layer of endmembers"))
         send.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)

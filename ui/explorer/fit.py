@@ -15,21 +15,20 @@ def gap(x):
 
 def resampled(x, y, centres):
     """Values `y` (perhaps None) at `x`, interpolated linearly at `centres`; None in gaps and beyond the ends."""
+    if len(x) == len(centres) and all(abs(place - centre) <= SAME_WAVELENGTH for place, centre in zip(x, centres)):
+        return list(y)
     points = dict(sorted((place, value) for place, value in zip(x, y) if value is not None and math.isfinite(place)))
     places, values = list(points), list(points.values())
-    widest = gap(places)
-    result = []
+    widest, result = gap(places), []
     for centre in centres:
         after = bisect.bisect_left(places, centre)
-        near = [number for number in (after - 1, after) if 0 <= number < len(places)]
-        nearest = min(near, key=lambda number: abs(places[number] - centre), default=None)
-        if nearest is None:
-            result.append(None)
-        elif len(near) == 2 and places[after] - places[after - 1] <= widest:
-            share = (centre - places[after - 1]) / (places[after] - places[after - 1])
+        near = places[max(after - 1, 0):after + 1]
+        if len(near) == 2 and near[1] - near[0] <= widest:
+            share = (centre - near[0]) / (near[1] - near[0])
             result.append(values[after - 1] + share * (values[after] - values[after - 1]))
         else:
-            result.append(values[nearest] if abs(places[nearest] - centre) <= SAME_WAVELENGTH else None)
+            reached = [place for place in near if abs(place - centre) <= SAME_WAVELENGTH]
+            result.append(points[reached[0]] if reached else None)
     return result
 
 

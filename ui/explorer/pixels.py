@@ -81,6 +81,8 @@ def values_at(layer, point, crs):
     """
     A pixel's values, scale and offset applied, one per band; None where a band is nodata there.
 
+    The pixel is that which QGIS draws: it turns a rotated raster onto an upright grid.
+
     Raises NothingThere where the raster does not reach, where all bands are nodata, or where it cannot be read.
     """
     place = moved(point, crs, layer.crs())
@@ -90,8 +92,9 @@ def values_at(layer, point, crs):
     if not answer.isValid():
         raise NothingThere(tr("{layer} cannot be read there: {reason}. Choose a layer that is a file.").format(
             layer=layer.name(), reason=answer.error().summary().rstrip(".") or tr("it gives no values")))
-    found = [answer.results().get(number) for number in range(1, layer.bandCount() + 1)]
-    values = [value if isinstance(value, (int, float)) and math.isfinite(value) else None for value in found]
+    found = answer.results()   # asked once: each time it is all of them
+    values = [value if isinstance(value, (int, float)) and math.isfinite(value) else None
+              for value in map(found.get, range(1, layer.bandCount() + 1))]
     if all(value is None for value in values):
         raise NothingThere(tr("{layer} has no data at this pixel. Click another.").format(layer=layer.name()))
     return values

@@ -18,7 +18,11 @@ LEGEND_ROWS = 3
 
 @dataclass
 class Line:
-    """A curve: `y` is None in its gaps. `spread` is the half width of a band around it, as long as `y`."""
+    """
+    A curve: `y` is None in its gaps. `spread` is the half width of a band around it, as long as `y`.
+
+    One that is not `listed` stands in no legend.
+    """
 
     name: str
     colour: str
@@ -28,6 +32,7 @@ class Line:
     dashed: bool = False
     dots: bool = False
     spread: list = None
+    listed: bool = True
 
 
 @dataclass
@@ -85,10 +90,13 @@ class Ink:
 
     def of(self, colour):
         """A colour that can be seen on the background."""
-        colour = QColor(colour) if colour else QColor(self.text)
-        if abs(colour.lightness() - self.background.lightness()) >= CONTRAST:
-            return colour
-        return colour.darker(150) if self.background.lightness() > 127 else colour.lighter(150).lighter(150)
+        given = QColor(colour or self.text)
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            mixed = QColor(*(round((1 - share) * ours + share * text) for ours, text in
+                             zip(given.getRgb()[:3], self.text.getRgb()[:3])))
+            if abs(mixed.lightness() - self.background.lightness()) >= CONTRAST:
+                break
+        return mixed
 
 
 PAPER = Ink("#ffffff", "#202020")
@@ -146,7 +154,7 @@ class Sheet:
     # lines
 
     def _chart(self, rect, chart):
-        rect = self._legend(rect, sorted(chart.lines, key=lambda line: -line.width))
+        rect = self._legend(rect, sorted((line for line in chart.lines if line.listed), key=lambda line: -line.width))
         line = self.metrics.height()
         low, high = _range(chart)
         numbers = [(value, written(value)) for value in steps(low, high, rect.height() / (3 * line))]

@@ -1,6 +1,7 @@
 """All that the explorer knows of one pixel, read from the chosen layers."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from qgis.core import QgsProcessingFeedback
 
@@ -47,7 +48,7 @@ class Reading:
     series: Series = None
     notes: list = field(default_factory=list)
 
-    @property
+    @cached_property
     def spectrum(self):
         """Its values in the bands that count: None where they are bad."""
         return [None if bad else value for value, bad in zip(self.values, self.facts.bad)]
@@ -62,7 +63,7 @@ class Reading:
         """Between spectrum and mixture, in degrees; None where there is none."""
         return self.mixture and fit.angle(self.spectrum, self.mixture)
 
-    @property
+    @cached_property
     def colours(self):
         """The colour of each endmember, fraction and band of the series, by name."""
         names = list(dict.fromkeys([*self.endmembers, *self.fractions, *(self.series.values if self.series else ())]))
