@@ -104,6 +104,15 @@ def bad_bands(items, header):
     return [float(flag) == 0 for flag in flags]
 
 
+def is_profile(profile):
+    """Whether a feature's field `profile` holds a spectrum: numbers, and what is known of their wavelengths."""
+    def listed(values):
+        return isinstance(values, list) and all(value is None or type(value) in (int, float) for value in values)
+
+    return (isinstance(profile, dict) and bool(profile.get("y")) and listed(profile["y"])
+            and (not profile.get("x") or listed(profile["x"])) and isinstance(profile.get("xUnit") or "", str))
+
+
 def axis_of(profile):
     """Where the values of a profile, as a layer of spectra holds it, stand: `(x, True)` in nanometres, else by band."""
     x, unit = profile.get("x"), (profile.get("xUnit") or "").strip().lower()

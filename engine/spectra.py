@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .bands import GAP, SAME_WAVELENGTH, axis_of, names_of
+from .bands import GAP, SAME_WAVELENGTH, axis_of, is_profile, names_of
 from .sentences import NO_SPECTRA, UserError
 
 RESERVED = {"name", "profile", "source", "fid", "geom"}   # fields that a layer of spectra has of its own
@@ -182,7 +182,7 @@ def from_features(features, what="ENDMEMBERS"):
     grids, columns = [], []
     for number, feature in enumerate(features, 1):
         profile = feature.get("profile")
-        if not isinstance(profile, dict) or not profile.get("y"):
+        if not is_profile(profile):
             raise UserError("Feature {number} of the layer for {what} has no spectrum in its field `profile`. Choose a "
                             "layer of spectra made by Subpixel or EnMAP-Box, or import spectra from a file.",
                             number=number, what=what)
@@ -192,6 +192,10 @@ def from_features(features, what="ENDMEMBERS"):
         if len(x) != len(y):
             raise UserError("The spectrum {name} has {values} values and {positions} wavelengths. Mend its profile.",
                             name=feature.get("name"), values=len(y), positions=len(x))
+        wrong = x[~np.isfinite(x) | (wavelengths & (x <= 0))]
+        if wrong.size:
+            raise UserError("The spectrum {name} has the wavelength {value}; wavelengths are positive. Mend its "
+                            "profile.", name=feature.get("name"), value=float(wrong[0]))
         grids.append((x, wavelengths))
         columns.append(y)
     x, wavelengths = grids[0]

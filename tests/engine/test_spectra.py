@@ -193,6 +193,25 @@ def test_layers_that_hold_no_spectra_are_a_sentence(features, words):
         from_features(features)
 
 
+@pytest.mark.parametrize("profile", [
+    {"y": ["a", "b"]}, {"y": [[1, 2], [3, 4]]}, {"y": True}, {"y": 5}, {"x": ["a", "b"], "y": [1, 2]},
+    {"x": True, "y": [1]}, {"x": [400, 500], "y": [1, 2], "xUnit": 5}])
+def test_profiles_that_are_no_numbers_are_a_sentence(profile):
+    with pytest.raises(UserError, match="Feature 1 of the layer for ENDMEMBERS has no spectrum in its field"):
+        from_features([{"name": "a", "profile": profile}])
+
+
+@pytest.mark.parametrize("x, unit", [([0, 500], "nm"), ([-1, 500], "nm"), ([None, 500], "nm"), ([0, 0], "cm-1"),
+                                     ([None, 2], "Band Number")])
+def test_wavelengths_that_cannot_be_are_a_sentence(x, unit):
+    with pytest.raises(UserError, match="The spectrum a has the wavelength"):
+        from_features([{"name": "a", "profile": {"x": x, "y": [1, 2], "xUnit": unit}}])
+
+
+def test_band_indices_may_start_at_zero():
+    assert from_features([{"name": "a", "profile": {"x": [0, 1], "y": [1, 2], "xUnit": "Band Index"}}]).x[0] == 0
+
+
 def test_names_are_made_distinct():
     assert unique(["a", "b", "a", "a"]) == ["a", "b", "a (2)", "a (3)"]
     assert unique(["a", "a", "a (2)"]) == ["a", "a (3)", "a (2)"]

@@ -263,8 +263,8 @@ class Fuzzer:
                 verdict = "refused"
             else:
                 results, done = algorithm.run(values, context, feedback, {}, False)
-                if not done:
-                    verdict, words = "fault", "the run failed without a word"
+                if not done:   # the preparation failed, and QGIS has reported why
+                    verdict, words = "failed", " ".join(feedback.errors)
         except QgsProcessingException as error:
             verdict, words = "failed", str(error)
         except Exception as error:
