@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -137,3 +138,52 @@ def test_cancelled_run_changes_nothing(id, befallen):
         assert error is None
 
     record(what="cancelled", tool=id, seconds=befallen(cancelled, judge))
+
+
+def process_with(words):
+    """The id of a process in whose command line these words stand, or None."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if words in (folder / "cmdline").read_bytes().decode("utf-8", "replace"):
+                return int(folder.name)
+        except OSError:   # it is over
+            continue
+    return None
+
+
+def soon(question):
+    """The answer to a question as soon as it is not empty, at most a minute later."""
+    end = time.monotonic() + 60
+    while not question() and time.monotonic() < end:
+        time.sleep(0.01)
+    return question()
+
+
+@pytest.mark.parametrize("id", ("curhu", "fclssequence", "kalmannet") if THOROUGH else ("fclssequence",))
+def test_engine_of_a_killed_qgis_ends_and_takes_its_traces_along(id, examples, tmp_path):
+    temporary, rng, moments, attempts, whole = tmp_path / "temporary", np.random.default_rng(5), [], 0, 1.0
+    temporary.mkdir()
+    while len(moments) < MOMENTS:
+        attempts += 1
+        assert attempts < 5 * MOMENTS, "the runs are over before QGIS is killed"
+        folder = tmp_path / f"run {attempts}"
+        folder.mkdir()
+        values = example(id, examples, folder)
+        before = older(values, folder)
+        with subprocess.Popen(["qgis_process", "run", f"subpixel:{id}", "-"], stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+                              env={**os.environ, "TMPDIR": str(temporary)}) as qgis_process:
+            qgis_process.stdin.write(json.dumps({"inputs": values}))
+            qgis_process.stdin.close()
+            engine = soon(lambda: process_with(f"bootstrap.py\0{temporary}"))
+            assert engine
+            moment = float(rng.uniform(0, whole))
+            time.sleep(moment)
+            running = process_with(f"bootstrap.py\0{temporary}") == engine
+            qgis_process.kill()
+        assert soon(lambda: not process_with(f"bootstrap.py\0{temporary}")), "the engine goes on without QGIS"
+        if running:
+            moments.append(round(moment, 2))
+            assert contents(folder) == before
+            assert not list(temporary.glob("subpixel-*"))
+    record(what="QGIS killed", tool=id, seconds=moments)
