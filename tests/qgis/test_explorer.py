@@ -599,7 +599,8 @@ def window(canvas):
                            addPluginToRasterMenu=lambda name, action: menus.append(action),
                            removePluginRasterMenu=lambda name, action: menus.remove(action),
                            addRasterToolBarIcon=icons.append, removeRasterToolBarIcon=icons.remove,
-                           addDockWidget=main.addDockWidget, removeDockWidget=main.removeDockWidget, main=main)
+                           addTabifiedDockWidget=lambda area, dock, beside, raised: main.addDockWidget(area, dock),
+                           removeDockWidget=main.removeDockWidget, main=main)
 
 
 def test_the_button_opens_and_closes_and_unloading_leaves_nothing(qgis, window, canvas, files):

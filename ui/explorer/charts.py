@@ -86,7 +86,8 @@ def _courses(reading):
         if name in names[:MOST]:
             spread = series.deviations and series.deviations.get(name)
             lines.append(Line(name, reading.colours[name], x, course, MIDDLE, dots=True,
-                              spread=spread and [0.0 if each is None else each for each in spread]))
+                              spread=spread and [0.0 if each is None else each for each in spread],
+                              listed=not set(names[:MOST]) <= set(reading.fractions)))
     chart = Chart(lines, tr("Date"), tr("Value"), ticks=[(place, words_of_date(date))
                                                          for place, date in zip(x, series.dates)])
     if set(series.values) <= set(reading.fractions) | set(reading.endmembers):

@@ -105,6 +105,7 @@ class ExplorerDock(QgsDockWidget):
         inside.setLayout(column)
         self.setWidget(inside)
         self._invite()
+        self._draw()
 
     def _tools(self):
         bar = QToolBar()
@@ -253,6 +254,7 @@ class ExplorerDock(QgsDockWidget):
         self._draw()
 
     def _draw(self):
+        self._list.setVisible(bool(self._pins))
         self._plot.show_charts(charts_of(self._shown, [(pin.name, pin.colour, pin.reading) for pin in self._checked()]))
 
     def _say(self, words):

@@ -8,6 +8,7 @@ from ...processing_provider.words import tr
 from .dock import ExplorerDock
 
 MENU = "Subpixel"
+TOOLBOX = "ProcessingToolbox"
 
 
 class Explorer:
@@ -28,7 +29,8 @@ class Explorer:
         if self._dock is None:
             self._dock = ExplorerDock(self._iface.mapCanvas(), self._iface.mainWindow())
             self._dock.openedStateChanged.connect(self.action.setChecked)
-            self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._dock)
+            # beside the toolbox, not below it: plots need the height
+            self._iface.addTabifiedDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._dock, [TOOLBOX], True)
         self._dock.setUserVisible(wanted)
 
     @property

@@ -134,14 +134,16 @@ class Sheet:
         line = self.metrics.height()
         self._text(QRectF(rect.left(), rect.top(), rect.width(), line), Qt.AlignmentFlag.AlignLeft, chart.title)
         rect = rect.adjusted(0, line + 4, 0, 0)
-        low = min(0.0, *(value for _, _, value in chart.rows))
-        high = max(chart.ceiling, *(value for _, _, value in chart.rows))
-        names = min(0.4 * rect.width(), max(self.metrics.horizontalAdvance(name) for name, _, _ in chart.rows) + 8)
+        least = sorted((value for _, _, value in chart.rows), reverse=True)[:max(1, int(rect.height() / line))][-1]
+        rows = [row for row in chart.rows if row[2] >= least]   # the largest, where there is no room for all
+        low = min(0.0, *(value for _, _, value in rows))
+        high = max(chart.ceiling, *(value for _, _, value in rows))
+        names = min(0.4 * rect.width(), max(self.metrics.horizontalAdvance(name) for name, _, _ in rows) + 8)
         figures = self.metrics.horizontalAdvance("-0.000") + 6
         room = QRectF(rect.left() + names, rect.top(), max(1.0, rect.width() - names - figures), rect.height())
         scale = room.width() / (high - low)
-        height = min(rect.height() / len(chart.rows), 1.7 * line)
-        for number, (name, colour, value) in enumerate(chart.rows):
+        height = min(rect.height() / len(rows), 1.7 * line)
+        for number, (name, colour, value) in enumerate(rows):
             top = rect.top() + number * height
             row = QRectF(rect.left(), top, names - 6, height)
             self._text(row, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, name)
