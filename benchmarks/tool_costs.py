@@ -129,7 +129,7 @@ def kind_of(tool):
 def values_of(tool, given):
     """What the tool is run on: of its kind's inputs those that it must have or that tell how many there are."""
     known = given[kind_of(tool)]
-    also = ("COUNT", "ENDMEMBERS", "REFERENCE", "DATEFIELD", "RATIO", "CLIP")
+    also = ("COUNT", "ENDMEMBERS", "REFERENCE", "DATEFIELD", "RATIO", "CLIP", "WANTED")
     values = {parameter.name: known[parameter.name] for parameter in tool.parameters()
               if parameter.name in known and (parameter.name in also or not parameter.optional)}
     if tool.id in LIBRARIES:
