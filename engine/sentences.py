@@ -9,6 +9,11 @@ NO_INFORMATION = ("{path} holds no band with information: each is nodata or cons
                   "Choose another raster, or name the bands to use.")
 
 
+def phrase(words):
+    """Words that fill a place of a sentence, marked so that they are translated with it."""
+    return words
+
+
 class Sentence:
     """A sentence for the user: `template` with `{name}` places, and the values to put there."""
 

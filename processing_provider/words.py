@@ -8,7 +8,8 @@ from qgis.core import QgsApplication
 
 I18N = Path(__file__).resolve().parent.parent / "i18n"
 TRADITIONAL = "Hant", "TW", "HK", "MO"   # Chinese that Simplified Chinese does not stand for
-LABELS = "label", "what"                 # arguments of sentences that are texts themselves
+PHRASES = {"label", "low_label", "high_label", "smallest_label", "largest_label", "what", "how", "which", "or_zero",
+           "way", "way_out", "kind", "done", "method"}   # places of sentences that are filled with texts themselves
 
 
 def catalogue_for(locale):
@@ -37,7 +38,7 @@ def tr(text):
 
 def spoken(template, arguments):
     """A template of the engine's in QGIS's language, with its arguments put in."""
-    arguments = {name: tr(value) if name in LABELS and isinstance(value, str) else value
+    arguments = {name: tr(value) if name in PHRASES and isinstance(value, str) else value
                  for name, value in arguments.items()}
     try:
         return tr(template).format(**arguments)

@@ -26,8 +26,9 @@ from subpixel.tools import all_tools
 
 I18N = ROOT / "i18n"
 LOCALES = "de", "es", "fr", "it", "pt_BR", "zh_Hans"
-SPEAKERS = {"tr", "UserError", "Sentence", "say", "warn"}   # whose first argument people read
+SPEAKERS = {"tr", "UserError", "Sentence", "say", "warn", "phrase"}   # whose first argument people read
 ANSWERS = {"error", "message", "warning"}                  # keys of what the engine says
+PHRASES = {"how", "which", "or_zero", "way", "kind", "done", "what"}   # places that are filled with words
 PLACE = re.compile(r"\{[a-z_]+\}")
 
 
@@ -67,7 +68,7 @@ def modelled():
 
 
 def spoken():
-    """What the code says: first arguments of those that speak, and every text with a `{place}` to fill."""
+    """What the code says: first arguments of those that speak, phrases in them, and texts with a `{place}`."""
     shared = _named(ROOT / "engine" / "sentences.py")
     for room in ("processing_provider", "ui", "engine", "tools", "algorithms", "plugin.py"):
         for file in sorted((ROOT / room).rglob("*.py")) if (ROOT / room).is_dir() else [ROOT / room]:
@@ -78,6 +79,10 @@ def spoken():
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call) and node.args and _name(node.func) in SPEAKERS:
                     yield from _texts(node.args[0], names)
+                    yield from (text for keyword in node.keywords if keyword.arg in PHRASES
+                                for text in _texts(keyword.value, names))
+                elif isinstance(node, ast.Call) and len(node.args) == 2 and _name(node.func) == "need":
+                    yield from _texts(node.args[1], names)   # the way out of too little memory
                 elif isinstance(node, ast.Dict):
                     for key, value in zip(node.keys, node.values):
                         if isinstance(key, ast.Constant) and key.value in ANSWERS:

@@ -1,6 +1,7 @@
 """The tool `scalereflectance`."""
 
 from ...engine.declare import Flag, Group, NumberOutput, RasterOutput, Real, Style, Tool
+from ...engine.sentences import phrase
 from .. import _shared
 
 SAMPLE = 50_000   # pixels that the percentile is taken of
@@ -77,15 +78,15 @@ class ScaleReflectance(Tool):
         from ...algorithms.prepare.reflectance import HIGH, LOW, detect_scale
         given, stated = job.value(self.factor), declared(job, self.image, scene)
         if given:
-            return float(given), "given"
+            return float(given), phrase("given")
         if stated:
-            return stated, "declared in the header"
+            return stated, phrase("declared in the header")
         scale = detect_scale(bright, file_type(job, self.image, scene))
         if not scale.usual:
             job.warn("No usual factor brings the brightest band's 99th percentile, {bright}, to between {low} and "
                      "{high}; {factor} comes nearest. Give the factor if you know it.", bright=f"{bright:.5g}", low=LOW,
                      high=HIGH, factor=f"{scale.factor:g}")
-        return scale.factor, "detected"
+        return scale.factor, phrase("detected")
 
     def _doubts(self, job, scene, mean, bright, factor):
         """Warn where these are radiances, or reflectances already. The gases that still absorb."""

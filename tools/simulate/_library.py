@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ...engine.sentences import phrase
 from .. import _shared
 
 GAPS = 0.5   # a band missing in a larger share of the spectra goes, rather than these spectra
@@ -59,7 +60,7 @@ def mean_spectra(library, names, material):
 
 def draw(job, rng, library, count, angle):
     """Spectra that differ by `angle` degrees at least, `count` of them or 0 for all, as `Spectra`."""
-    return library.select(_chosen(job, rng, library, "spectra", count, angle))
+    return library.select(_chosen(job, rng, library, phrase("spectra"), count, angle))
 
 
 def draw_bundles(job, rng, library, field, count, angle):
@@ -76,7 +77,7 @@ def draw_bundles(job, rng, library, field, count, angle):
     """
     import numpy as np
     library, names, material = by_material(job, library, field)
-    chosen = _chosen(job, rng, mean_spectra(library, names, material), "materials", count, angle)
+    chosen = _chosen(job, rng, mean_spectra(library, names, material), phrase("materials"), count, angle)
     kept = np.flatnonzero(np.isin(material, chosen))
     library, material = library.select(kept.tolist()), np.searchsorted(chosen, material[kept])
     return mean_spectra(library, [names[k] for k in chosen], material), library.M, material

@@ -4,6 +4,7 @@ import contextlib
 
 from ...engine.declare import (FieldInput, Flag, Group, Integer, NumberOutput, RasterOutput, Real, SpectraInput, Style,
                                Tool)
+from ...engine.sentences import phrase
 from .. import _shared
 
 MODELS_PER_BAND = 250                     # blocks with more get smaller: each takes some 20 s, so progress moves
@@ -110,7 +111,7 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
         spectra, M, shade = self._library(job, scene)
         materials = _shared.every_material(spectra, job.value(self.field), "endmembers")
         scale = job.value(self.scale)
-        _check_reflectance("endmembers", M, scale)
+        _check_reflectance(phrase("endmembers"), M, scale)
         names = list(dict.fromkeys(materials))
         levels = self._levels(job, names)
         sizes = [materials.count(name) for name in names]
@@ -128,7 +129,7 @@ class MultipleEndmemberSpectralMixtureAnalysis(Tool):
         totals = _Totals(bundle, materials)
         windows = scene.windows(bands=max(scene.count, count // MODELS_PER_BAND))
 
-        _check_reflectance("image", _sample(scene, windows), scale)
+        _check_reflectance(phrase("image"), _sample(scene, windows), scale)
 
         def block(Y, valid):
             Y = Y if valid.all() else Y[:, valid]
