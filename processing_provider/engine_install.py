@@ -15,6 +15,7 @@ import threading
 import time
 from collections import namedtuple
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from qgis.core import QgsNetworkAccessManager
@@ -26,6 +27,7 @@ from .engine_python import executable_in
 from .install_failures import explained, kind_of
 from .words import spoken, tr
 
+EMPTY = 26e6                 # bytes of an environment without packages
 CORE, DEEP = 600e6, 1100e6   # bytes that are written while the packages are installed: downloads, and what is in them
 # what shows whether an interpreter can make the environment; its words are those of pip and of Python
 PROBE = """import sys
@@ -48,9 +50,10 @@ class Step:
 
     command: list
     words: str = ""               # what it does, for the user
-    percent: int = 0              # how far the work is when it starts
-    folder: Path | None = None    # that it fills, and
-    bytes: float = 0              # with how much: by that the progress moves on
+    percent: int = 0              # how far the work is when it starts,
+    until: int = 0                # and when it has filled
+    folder: Path | None = None    # this folder with
+    bytes: float = 0              # so much
 
 
 class Work(QObject):
@@ -129,7 +132,7 @@ class Work(QObject):
             arguments = ["-c", ALONE, program, *arguments]
         process.start(program, arguments)
         if self._step.folder:
-            QTimer.singleShot(500, self._measure)
+            QTimer.singleShot(500, partial(self._measure, self._step))
 
     def _read(self):
         text = bytes(self._process.readAllStandardOutput()).decode("utf-8", "replace").replace("\r\n", "\n")
@@ -144,13 +147,13 @@ class Work(QObject):
         self.percent = max(self.percent, percent)
         self.progress.emit(self.percent)
 
-    def _measure(self):
-        """Move on by what is in the folder, as often as looking takes little of the time."""
-        if self.running() and self._step.folder:
+    def _measure(self, step):
+        """Move on by what is in the step's folder, as often as looking takes little of the time."""
+        if self.running() and self._step is step:
             began = time.monotonic()
-            share = min(1, size_of(self._step.folder) / self._step.bytes)
-            self._move(round(self._step.percent + (95 - self._step.percent) * share))
-            QTimer.singleShot(max(500, int(10000 * (time.monotonic() - began))), self._measure)
+            share = min(1, size_of(step.folder) / step.bytes)
+            self._move(round(step.percent + (step.until - step.percent) * share))
+            QTimer.singleShot(max(500, int(10000 * (time.monotonic() - began))), partial(self._measure, step))
 
     def _ended(self, code, status):
         self._read()
@@ -191,7 +194,7 @@ def surroundings(step):
     variables = engine_python.environment(Path(step.command[0]))
     for name, value in {"PYTHONUNBUFFERED": "1", "PIP_USER": "0", **proxy_variables()}.items():
         variables.insert(name, value)
-    if step.folder:   # downloads go to the disk of the profile, whose room is known
+    if step.folder and (step.folder / "tmp").is_dir():   # where downloads go, and not to a disk that may be small
         for name in ("TMPDIR", "TEMP", "TMP"):
             variables.insert(name, str(step.folder / "tmp"))
     return variables
@@ -209,8 +212,9 @@ def proxy_variables():
     url.setScheme(schemes[proxy.type()])
     url.setHost(proxy.hostName())
     url.setPort(proxy.port() or -1)
-    url.setUserName(proxy.user())
-    url.setPassword(proxy.password())
+    if proxy.user():
+        url.setUserName(proxy.user())
+        url.setPassword(proxy.password())
     address = url.toString(QUrl.ComponentFormattingOption.FullyEncoded)
     without = ",".join(QUrl(excluded).host() or excluded for excluded in manager.excludeList() if excluded)
     named = {"http_proxy": address, "https_proxy": address, "no_proxy": without}
@@ -223,7 +227,8 @@ def installing(requirements, index=""):
     """
     The steps that make the engine's environment anew: `requirements` is a file, `index` a further one for pip.
 
-    The older environment stays until the new one is complete and has passed its test.
+    The older environment stays until the new one is complete and has passed its test. Returns what it has (see `state`
+    in engine/selftest.py).
     """
     folder = None
     try:
@@ -233,15 +238,16 @@ def installing(requirements, index=""):
         needed = CORE + (DEEP if Path(requirements).name == "requirements-deep.txt" else 0)
         _check_room(engines, needed)
         folder = Path(tempfile.mkdtemp(prefix="env-", dir=engines))
-        python = yield from _making(folder)
+        python = yield from making(folder)
         (folder / "tmp").mkdir(exist_ok=True)
         command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar=off",
                    "--only-binary=:all:", "--retries=3", "--requirement", requirements]
-        yield from _done(Step(command + (["--extra-index-url", index] if index else []),
-                              tr("Downloading and installing packages"), 10, folder, needed))
+        yield from done(Step(command + (["--extra-index-url", index] if index else []),
+                              tr("Downloading and installing packages"), 10, 95, folder, needed))
         shutil.rmtree(folder / "tmp", ignore_errors=True)
-        yield from testing(python, 96)
+        found = yield from testing(python, 96)
         engine_python.complete(folder)
+        return found
     finally:
         sweep()
 
@@ -254,13 +260,13 @@ def _check_room(folder, needed):
                                                             free=f"{free / 1e9:.1f}"))
 
 
-def _making(folder):
+def making(folder):
     """Steps that make an empty environment with the first interpreter that can, or with uv. Returns its Python."""
     machine, python, said = engine_python.machine(), executable_in(folder), []
     for base in interpreters.candidates(machine, os.path.isfile):
         for command in ([base, "-c", PROBE], [base, "-m", "venv", "--clear", folder],
                         [python, "-m", "pip", "--version"]):
-            answer = yield Step(command, tr("Making an environment"))
+            answer = yield Step(command, tr("Making an environment"), 1, 10, folder, EMPTY)
             if answer.code:
                 said.append(answer.said)
                 break
@@ -269,16 +275,16 @@ def _making(folder):
     uv = interpreters.uv(machine, os.path.isfile)
     if uv:
         shutil.rmtree(folder, ignore_errors=True)
-        yield from _done(Step([uv, "venv", "--seed", "--python", ">=3.11", folder],
+        yield from done(Step([uv, "venv", "--seed", "--python", ">=3.11", folder],
                               tr("Making an environment with uv")))
         return python
-    if not said:
+    if kind_of("\n".join(said))[0] is None:
         raise Failed(tr("No Python was found that can make the engine's environment. Install Python 3.12 or uv, and "
                         "choose Install again."))
     raise Failed(explained("\n".join(said)))
 
 
-def _done(step):
+def done(step):
     """A step that has to succeed. Gives what it said."""
     answer = yield step
     if answer.code:
@@ -318,4 +324,4 @@ def sweep():
     keep = engine_python.private()
     for folder in engine_python.engines().glob("env-*"):
         if folder != keep:
-            threading.Thread(target=shutil.rmtree, args=(folder, True)).start()
+            threading.Thread(target=shutil.rmtree, args=(folder, True), name=f"sweep {folder}").start()

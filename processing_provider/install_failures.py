@@ -7,7 +7,7 @@ from .words import tr
 # what was said, and the kind of failure that it tells; the first that is found counts, so causes come before effects
 SIGNS = (
     ("disk", r"\[Errno 28\]|No space left on device|\[Errno 122\]|Disk quota exceeded|\[WinError 112\]"),
-    ("venv", r"No module named '?(venv|ensurepip)|ensurepip is not available"),
+    ("venv", r"No module named '?(venv|ensurepip)|ensurepip is not\s+available"),
     ("path", r"Long Path support|\[WinError 206\]|File name too long"),
     ("lock", r"\[WinError (5|32)\]|\[Errno 13\]|PermissionError"),
     ("proxy", r"ProxyError|[Cc]annot connect to proxy|407 Proxy Auth|Tunnel connection failed|proxy authentication"

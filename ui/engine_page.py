@@ -42,6 +42,11 @@ def words_of_packages(packages):
     return tr("{packages}; missing: {lacking}").format(packages=there, lacking=lacking) if lacking else there
 
 
+def outdated(packages):
+    """Whether packages are there in another version than the one wanted. What follows + only tells the build."""
+    return any(package["found"] and package["found"].partition("+")[0] != package["wanted"] for package in packages)
+
+
 class EnginePage(QgsOptionsPageWidget):
     """
     Which Python runs the engine and what it has; installs, checks and removes the engine's own environment.
@@ -229,6 +234,9 @@ class EnginePage(QgsOptionsPageWidget):
             self._torch.setText(words_of_packages(deep))
             if not self._work.running():
                 self._deep.setChecked(all(package["found"] for package in deep))
+            if engine_python.chosen()[1] is Origin.PRIVATE and outdated(packages):
+                self._show_status(tr("The engine was installed for another version of Subpixel. Choose Install again "
+                                     "to renew it."), False)
         elif self._looker.sentence:
             self._core.setText(tr("This Python does not start."))
             self._torch.clear()
@@ -311,7 +319,7 @@ class Engine:
         """On the first start, where there is no engine yet, offer to install it."""
         QgsSettings().setValue(GREETED, True)
         if engine_python.trouble(Tool.requires):
-            self._show(tr("Subpixel's tools run in an engine of their own, which is not installed yet."),
+            self._show(tr("The tools run in an engine of their own, which is not installed yet."),
                        Qgis.MessageLevel.Info, tr("Install..."))
 
     def _tell_end(self, success):
