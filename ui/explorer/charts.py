@@ -9,6 +9,7 @@ from .reading import words_of_date
 
 MOST = 12            # endmembers, fractions or bands drawn at once
 MIXTURE = "#e31a1c"
+SPECTROMETERS = 4    # of one instrument, whose wavelengths may overlap
 THIN, MIDDLE, THICK = 1.0, 1.6, 2.2
 
 
@@ -44,12 +45,21 @@ def _spectra(axis, shown, pins):
 
 
 def _line(name, colour, reading, values, width, dashed=False, listed=True):
-    """A spectrum as a curve with gaps, where bands do not count and where the wavelengths leave some out."""
-    points = sorted((x, value if used is not None else None)
-                    for x, value, used in zip(reading.facts.x, values, reading.spectrum))
-    widest = fit.gap([x for x, _ in points])
-    cut = [((x + after) / 2, None) for (x, _), (after, _) in zip(points, points[1:]) if after - x > widest]
-    x, y = zip(*sorted(points + cut, key=lambda point: point[0]))
+    """
+    A spectrum as a curve with gaps: where bands do not count, and where wavelengths leave some out or run back.
+
+    They run back where a second spectrometer begins; where they do so again and again, they are sorted instead.
+    """
+    points = [(x, value if used is not None else None)
+              for x, value, used in zip(reading.facts.x, values, reading.spectrum)]
+    if sum(after < x for (x, _), (after, _) in zip(points, points[1:])) > SPECTROMETERS:
+        points.sort(key=lambda point: point[0])
+    widest, drawn = fit.gap(sorted(reading.facts.x)), points[:1]
+    for (x, _), point in zip(points, points[1:]):
+        if not 0 <= point[0] - x <= widest:
+            drawn.append(((x + point[0]) / 2, None))
+        drawn.append(point)
+    x, y = zip(*drawn)
     return Line(name, colour, list(x), list(y), width, dashed, listed=listed)
 
 

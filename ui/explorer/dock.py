@@ -47,7 +47,7 @@ class ExplorerDock(QgsDockWidget):
         self._canvas, self._project, self._rasters = canvas, QgsProject.instance(), Rasters()
         self._found, self._sequences, self._shown, self._pins, self._count = [], [], None, [], 0
         self._tool = QgsMapToolEmitPoint(canvas)
-        self._tool.canvasClicked.connect(lambda point, button: self.pick(point))
+        self._tool.canvasClicked.connect(self._clicked)
         self._cross = Marker(canvas, CROSS)
         self._build()
         self._later = QTimer(self, singleShot=True, interval=0)   # layers come and go by many signals at once
@@ -229,6 +229,10 @@ class ExplorerDock(QgsDockWidget):
                       sequence, uncertainty)
 
     # pixels
+
+    def _clicked(self, point, button):
+        if button == Qt.MouseButton.LeftButton:
+            self.pick(point)
 
     def pick(self, point, crs=None):
         """Show the pixel at a point of the map, or of another CRS."""

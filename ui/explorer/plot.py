@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from qgis.PyQt.QtCore import QPointF, QRectF, QSize, Qt
-from qgis.PyQt.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPalette, QPen, QPolygonF
+from qgis.PyQt.QtGui import (QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPalette, QPen, QPolygonF,
+                             QTextOption)
 from qgis.PyQt.QtSvg import QSvgGenerator
 from qgis.PyQt.QtWidgets import QSizePolicy, QWidget
 
@@ -124,7 +125,9 @@ class Sheet:
             self.painter.translate(rect.center())
             self.painter.rotate(-90)
             rect = QRectF(-rect.height() / 2, -rect.width() / 2, rect.height(), rect.width())
-        self.painter.drawText(rect, flags, self.metrics.elidedText(words, Qt.TextElideMode.ElideRight, rect.width()))
+        option = QTextOption(flags)
+        option.setWrapMode(QTextOption.WrapMode.NoWrap)
+        self.painter.drawText(rect, self.metrics.elidedText(words, Qt.TextElideMode.ElideRight, rect.width()), option)
         if turned:
             self.painter.restore()
 
@@ -202,8 +205,7 @@ class Sheet:
 
     def _line(self, line, at, chart):
         colour = self.ink.of(line.colour)
-        order = sorted(range(len(line.x)), key=lambda number: line.x[number])
-        for run in _runs([(line.x[n], line.y[n], line.spread[n] if line.spread else None) for n in order]):
+        for run in _runs(list(zip(line.x, line.y, line.spread or [None] * len(line.x)))):
             if run[0][2] is not None:
                 band = QPolygonF([at(x, y + spread) for x, y, spread in run]
                                  + [at(x, y - spread) for x, y, spread in reversed(run)])

@@ -6,7 +6,7 @@ from functools import cached_property
 from qgis.core import QgsProcessingFeedback
 
 from ...engine import dates, palette
-from ...engine.bands import axis_of, names_of
+from ...engine.bands import axis_of, is_profile, names_of
 from ...processing_provider.features import spectra_features
 from ...processing_provider.words import tr
 from . import fit
@@ -105,8 +105,12 @@ def _add_endmembers(reading, layer):
     unreadable = []
     for name, feature in zip(names_of(features), features):
         try:
-            reading.endmembers[name] = _on_bands(feature["profile"], reading)
-        except (TypeError, ValueError, KeyError, ArithmeticError):
+            values = _on_bands(feature["profile"], reading)
+        except ValueError:
+            values = []
+        if any(value is not None for value in values):
+            reading.endmembers[name] = values
+        else:
             unreadable.append(name)
     if unreadable:
         reading.notes.append(tr("{layer}: no spectrum that fits the image's bands in {names}. Choose endmembers of "
@@ -116,6 +120,8 @@ def _add_endmembers(reading, layer):
 
 def _on_bands(profile, reading):
     """A profile's values on the image's bands. Raises ValueError where nothing says which are whose."""
+    if not is_profile(profile):
+        raise ValueError
     (x, wavelengths), y = axis_of(profile), profile["y"]
     if len(x) != len(y):
         raise ValueError

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from qgis.core import (QgsField, QgsGeometry, QgsProcessingException, QgsProject, QgsVectorLayer, QgsVectorLayerUtils,
-                       QgsWkbTypes)
+from qgis.core import (Qgis, QgsField, QgsGeometry, QgsProcessingException, QgsProject, QgsVectorLayer,
+                       QgsVectorLayerUtils, QgsWkbTypes)
 from qgis.PyQt.QtCore import QMetaType
 
 from ...engine import palette
@@ -73,7 +73,7 @@ def _feature(layer, given):
     values.update({fields.lookupField(name): given[name] for name in ("name", "source")
                    if fields.lookupField(name) >= 0})
     geometry = QgsGeometry()
-    if layer.geometryType() == QgsWkbTypes.GeometryType.PointGeometry:
+    if layer.geometryType() == Qgis.GeometryType.Point:
         geometry = QgsGeometry.fromWkt("POINT ({} {})".format(*given["point"]))
         if QgsWkbTypes.isMultiType(layer.wkbType()):
             geometry.convertToMultiType()
