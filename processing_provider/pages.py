@@ -8,5 +8,6 @@ PAGES = ROOT / "docs" / "html"
 
 
 def page_of(name):
-    """The URL of the page of a tool or model, by its id."""
-    return QUrl.fromLocalFile(str(PAGES / "tools" / f"{name}.html")).toString()
+    """The URL of the page of a tool or model, by its id; nothing in a checkout where they were not built."""
+    page = PAGES / "tools" / f"{name}.html"
+    return QUrl.fromLocalFile(str(page)).toString() if page.exists() else ""

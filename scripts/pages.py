@@ -1,5 +1,5 @@
 """
-Build the help as HTML, from the tools' declarations, the models and docs/**/*.md: pages.py [TARGET].
+Build the help as HTML, from the tools' declarations, the models and the Markdown in docs: pages.py [TARGET].
 
 Words in italics that are the label of a tool or model become a link to its page.
 """
@@ -112,7 +112,7 @@ def pages():
 
 def sources():
     """The Markdown pages."""
-    return [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "recipes").glob("*.md"))]
+    return [DOCS / "guide.md", DOCS / "first-map.md", *sorted((DOCS / "recipes").glob("*.md"))]
 
 
 def measured():
