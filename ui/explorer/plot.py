@@ -7,7 +7,7 @@ from qgis.PyQt.QtCore import QPointF, QRectF, QSize, Qt
 from qgis.PyQt.QtGui import (QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPalette, QPen, QPolygonF,
                              QTextOption)
 from qgis.PyQt.QtSvg import QSvgGenerator
-from qgis.PyQt.QtWidgets import QSizePolicy, QWidget
+from qgis.PyQt.QtWidgets import QApplication, QSizePolicy, QWidget
 
 MARGIN = 8
 REACH = 14            # pixels from the mouse to a value that is told
@@ -337,6 +337,8 @@ class Plot(QWidget):
 
     def paintEvent(self, event):
         colours = self.palette()
+        if not colours.color(QPalette.ColorRole.Base).alpha():   # a theme by style sheet
+            colours = QApplication.palette()
         ink = Ink(colours.color(QPalette.ColorRole.Base), colours.color(QPalette.ColorRole.Text))
         painter = QPainter(self)
         try:
