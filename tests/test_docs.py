@@ -1,4 +1,4 @@
-"""The pages of help: one for every tool and model, complete, with links that lead somewhere, and nothing from outside."""
+"""The pages of help: one for every tool and model, complete; links lead somewhere, and nothing comes from outside."""
 
 import html
 import os
