@@ -15,7 +15,8 @@ from processing.modeler.ModelerParametersDialog import ModelerParametersDialog
 from qgis.core import (Qgis, QgsApplication, QgsDateTimeRange, QgsInterval, QgsProcessingModelAlgorithm, QgsProject,
                        QgsProperty, QgsRasterLayer, QgsTemporalNavigationObject, QgsVectorLayer)
 from qgis.PyQt.QtCore import QDateTime, Qt, QTimer
-from qgis.PyQt.QtWidgets import QComboBox, QTreeView
+from qgis.PyQt.QtTest import QTest
+from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QLabel, QTreeView
 from qgis.utils import iface
 
 SHOTS = Path(os.environ["SUBPIXEL_SHOTS"])
@@ -155,6 +156,22 @@ def finished():
 def show_map():
     shoot(iface.mainWindow(), "map")
     iface.mapCanvas().saveAsImage(str(SHOTS / "canvas.png"))
+    explore()
+
+
+@guarded
+def explore():
+    """The explorer from its line in the menu, and a click on the map."""
+    menu = next(action.menu() for action in iface.rasterMenu().actions() if action.text() == "Subpixel")
+    action = next(action for action in menu.actions() if action.text() == "Explorer")
+    action.trigger()
+    QgsApplication.processEvents()
+    canvas, dock = iface.mapCanvas(), iface.mainWindow().findChild(QDockWidget, "SubpixelExplorer")
+    QTest.mouseClick(canvas.viewport(), Qt.MouseButton.LeftButton, pos=canvas.rect().center())
+    shoot(iface.mainWindow(), "explorer")
+    FOUND["explorer"] = {"words": dock.findChild(QLabel, "explorerWords").text(), "open": dock.isVisible()}
+    action.trigger()
+    FOUND["explorer"]["closed"] = not dock.isVisible()
     show_model()
 
 

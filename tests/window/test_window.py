@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,7 +80,14 @@ def test_model_designer_opens_the_shipped_model(found):
     assert found["model"] == {"valid": True, "steps": ["abundances", "endmembers", "picture", "rank"]}
 
 
-@pytest.mark.parametrize("name", ["dialog", "dialog-after", "map", "canvas", "modeler"])
+def test_explorer_shows_the_clicked_pixel_and_how_well_the_mixture_fits(found):
+    explorer = found["explorer"]
+    assert explorer["open"] and explorer["closed"]
+    assert re.fullmatch(r"Indian Pines at [\d.]+,[\d.]+\. Mixture: RMSE [\d.]+, spectral angle [\d.]+°",
+                        explorer["words"])
+
+
+@pytest.mark.parametrize("name", ["dialog", "dialog-after", "map", "canvas", "explorer", "modeler"])
 def test_pictures_show_something(found, shots, name):
     import rasterio
     with rasterio.open(shots / f"{name}.png") as picture:

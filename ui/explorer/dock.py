@@ -84,7 +84,7 @@ class ExplorerDock(QgsDockWidget):
         self._sequence.currentIndexChanged.connect(self._again)
         layers = QgsCollapsibleGroupBox(tr("Layers"))
         layers.setLayout(form)
-        self._words = QLabel()
+        self._words = QLabel(objectName="explorerWords")
         self._words.setWordWrap(True)
         self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._plot = Plot()
