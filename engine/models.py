@@ -1,5 +1,6 @@
 """Trained models as files: arrays in an npz, with the tool that made them and the bands and dates that they fit."""
 
+import hashlib
 import json
 import zipfile
 import zlib
@@ -10,7 +11,7 @@ from .sentences import UserError
 from .sequences import differing_band
 
 DECLARATION = "subpixel"   # the array in the file that says what the others are
-FORMAT = 1                 # of the files: to be raised when a tool needs other arrays or facts of its models
+FORMAT = 2                 # of the files: to be raised when a tool needs other arrays or facts of its models
 
 
 def save(path, tool, scene, arrays, **facts):
@@ -31,8 +32,19 @@ def save(path, tool, scene, arrays, **facts):
     """
     declaration = {"format": FORMAT, "tool": tool, "count": scene.count, "bands": scene.indexes.tolist(),
                    "wavelengths": None if scene.wavelengths is None else list(map(float, scene.wavelengths)), **facts}
+    declaration["digest"] = _digest(declaration, arrays)
     with open(path, "wb") as file:
         np.savez_compressed(file, **{DECLARATION: np.array(json.dumps(declaration, ensure_ascii=False))}, **arrays)
+
+
+def _digest(declaration, arrays):
+    """A word for what a file holds, by which damage is told."""
+    digest = hashlib.sha256(json.dumps(json.loads(json.dumps(declaration)), sort_keys=True).encode("utf-8"))
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {np.shape(arrays[name])}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def load(path, tools):
@@ -45,22 +57,26 @@ def load(path, tools):
         The file cannot be read, holds no model, one of another version, or of a tool that is not among `tools` (ids).
     """
     wanted = " or ".join(tools)
+    damaged = UserError("{path} is no model that the tool {tool} has saved, or it is damaged. Choose such a file "
+                        "(.npz).", path=path, tool=wanted)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         declaration = json.loads(str(arrays.pop(DECLARATION)))
+        made, version = declaration["tool"], declaration["format"]
     except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError("{path} is no model that the tool {tool} has saved, or it is damaged. Choose such a file "
-                        "(.npz).", path=path, tool=wanted) from error
+        raise damaged from error
     except OSError as error:
         raise UserError("{path} cannot be read: {reason}. Choose a model that the tool {tool} has saved (.npz).",
                         path=path, reason=error.strerror or str(error), tool=wanted) from error
-    if declaration["tool"] not in tools:
+    if made not in tools:
         raise UserError("{path} is a model of the tool {made}, and one of {tool} is needed. Choose another file.",
-                        path=path, made=declaration["tool"], tool=wanted)
-    if declaration.get("format") != FORMAT:
+                        path=path, made=made, tool=wanted)
+    if version != FORMAT:
         raise UserError("{path} is a model of another version of Subpixel. Run the tool {tool} again with this one.",
-                        path=path, tool=declaration["tool"])
+                        path=path, tool=made)
+    if declaration.pop("digest", None) != _digest(declaration, arrays):
+        raise damaged
     return declaration, arrays
 
 

@@ -1,5 +1,6 @@
 """A Processing algorithm made from a tool's declaration. No tool has a class of its own here."""
 
+import contextlib
 import json
 import os
 from functools import cached_property
@@ -300,6 +301,8 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                 continue
             try:
                 path = Path(target).resolve()
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    path.stat()
             except (OSError, ValueError, RuntimeError) as error:
                 raise QgsProcessingException(tr(
                     "The output {label} cannot be written to {path}: {reason}. Choose another place for it.").format(

@@ -69,6 +69,15 @@ def test_files_that_are_no_such_model_are_refused(saved, tmp_path):
         np.savez(wrong, **arrays)
         with pytest.raises(UserError, match="no model"):
             models.load(wrong, ("lista",))
+    with np.load(saved) as file:
+        declaration = file[models.DECLARATION]
+    for arrays in ({models.DECLARATION: np.array("{}")}, {models.DECLARATION: np.array("[1]")},
+                   {models.DECLARATION: declaration}, {models.DECLARATION: declaration, "theta": np.ones((2, 3))},
+                   {models.DECLARATION: np.array(str(declaration).replace("Bäume", "Gras")),
+                    "theta": np.arange(6).reshape(2, 3)}):
+        np.savez(wrong, **arrays)
+        with pytest.raises(UserError, match="no model"):
+            models.load(wrong, ("lista",))
     np.save(tmp_path / "array.npy", np.ones(2))
     for path, words in ((tmp_path / "array.npy", "no model"), (tmp_path / "none.npz", "none.npz cannot be read"),
                         (tmp_path, "cannot be read")):

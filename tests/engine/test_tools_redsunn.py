@@ -199,7 +199,7 @@ def test_a_model_whose_arrays_were_changed_is_a_sentence(learned, tmp_path):
     with np.load(learned[0] / "model.npz") as file:
         state = {name: file[name] for name in file.files}
     np.savez(tmp_path / "changed.npz", **{**state, "M0": state["M0"][:, :2]})
-    with pytest.raises((UserError, ValueError), match="do not fit each other") as problem:
+    with pytest.raises((UserError, ValueError), match="or it is damaged") as problem:
         ran(tmp_path / "results", learned[1], "applyredsunn", MODEL=str(tmp_path / "changed.npz"))
     assert str(problem.value).endswith(".") and not (tmp_path / "results").exists()
 

@@ -16,7 +16,9 @@ import tempfile
 import threading
 import time
 import traceback
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -37,7 +39,8 @@ class Engine:
     """An engine that stays; it stands in for `engine_process.run`."""
 
     def __init__(self):
-        self._process, self.patience, self.late = None, PATIENCE, False
+        self.program, self.patience = HERE / "engine_server.py", PATIENCE
+        self._process, self.late = None, False
 
     def run(self, file, feedback):
         """Run a job as `engine_process.run` does."""
@@ -61,14 +64,15 @@ class Engine:
         return answers.conclude(_Ended)
 
     def _start(self):
-        self._process = subprocess.Popen([os.environ["SUBPIXEL_PYTHON"], str(HERE / "engine_server.py")],
+        self._process = subprocess.Popen([os.environ["SUBPIXEL_PYTHON"], str(self.program)],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                          text=True, encoding="utf-8", cwd=HERE)
         self._lines = queue.Queue()
 
         def read(stream, lines):
-            for line in stream:
-                lines.put(line)
+            with stream:
+                for line in stream:
+                    lines.put(line)
             lines.put(None)
 
         threading.Thread(target=read, args=(self._process.stdout, self._lines), daemon=True).start()
@@ -78,6 +82,8 @@ class Engine:
         if self._process:
             self._process.kill()
             self._process.wait()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
             self._process = None
 
 
@@ -108,15 +114,28 @@ class Fuzzer:
         import strange
 
         from subpixel.tools import all_tools
-        self.tools, self._examples, self._folder, self._strange = all_tools(), examples, folder, strange
+        self.tools, self.examples, self._folder, self._strange = all_tools(), examples, folder, strange
         self._inputs = folder / "inputs"
         self._inputs.mkdir()
         self._rasters = strange.rasters(self._inputs, examples)
         self._sequences = strange.sequences(self._inputs, examples, self._rasters)
         self._features = strange.features(self._inputs, examples)
         self._files = strange.files(self._inputs, examples)
-        self.engine = Engine()
-        self._watch()
+        self.engine, self._unforeseen, self._stack = Engine(), [], ExitStack()
+
+    def __enter__(self):
+        """Put the engine that stays in place, and keep the provider's own errors, which QGIS makes sentences of."""
+        from subpixel.processing_provider import engine_process
+        from subpixel.processing_provider.algorithm import ToolAlgorithm
+        self._stack.callback(os.chdir, os.getcwd())
+        self._stack.callback(self.engine.close)
+        self._stack.enter_context(patch.object(engine_process, "run", self.engine.run))
+        for name in ("checkParameterValues", "validateInputCrs", "prepareAlgorithm", "processAlgorithm"):
+            self._stack.enter_context(patch.object(ToolAlgorithm, name, self._watched(getattr(ToolAlgorithm, name))))
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
 
     def family(self, name):
         """Ids of the tools of a group, by the name of its constant."""
@@ -135,8 +154,8 @@ class Fuzzer:
         values = self._good(tool, rng, out)
         things = [*tool.parameters(), *(output for output in tool.outputs() if self._ending(output) is not None)]
         inputs = [thing for thing in things if "Input" in type(thing).__name__]
-        wanted = [things[place] for place in rng.permutation(len(things))[:int(rng.choice([0, 1, 1, 2, 3]))]]
-        if inputs and rng.random() < 0.4:   # what is strange about data is found no sooner than in the run
+        wanted = [things[place] for place in rng.permutation(len(things))[:int(rng.choice([0, 0, 1, 1, 2]))]]
+        if inputs and rng.random() < 0.6:   # what is strange about data is found no sooner than in the run
             wanted.append(inputs[int(rng.integers(len(inputs)))])
         many = False
         for thing in wanted:
@@ -164,7 +183,7 @@ class Fuzzer:
                 given = tool.example[name]
                 data = "Input" in type(parameter).__name__ and not isinstance(
                     parameter, (declare.BandsInput, declare.FieldInput, declare.DatesInput))
-                values[name] = self._examples[given] if data else given
+                values[name] = self.examples[given] if data else given
             elif rng.random() < 0.25:
                 if isinstance(parameter, declare.Choice):
                     values[name] = str(rng.choice(list(parameter.options)))
@@ -182,6 +201,8 @@ class Fuzzer:
         from subpixel.engine import declare
         low = parameter.minimum if parameter.minimum is not None else -10
         usual = parameter.default if parameter.default is not None else low + 1
+        if parameter.name == "BATCH":   # of one pixel, a pass through the scene takes minutes
+            low = 20
         high = min(parameter.maximum if parameter.maximum is not None else math.inf,
                    max(low, 6) if parameter.name in COSTLY else low + 4 * (abs(usual - low) + 1))
         value = low + rng.choice([0, 1e-6, rng.random(), 1]) * (high - low)
@@ -196,7 +217,7 @@ class Fuzzer:
 
         odd = self._strange
         if isinstance(thing, declare.Output):
-            return one(odd.targets(self._inputs, self._examples, out / (thing.name.lower() + self._ending(thing))))
+            return one(odd.targets(self._inputs, self.examples, out / (thing.name.lower() + self._ending(thing))))
         if isinstance(thing, declare.RasterInput):
             return one(self._rasters)
         if isinstance(thing, declare.RastersInput):
@@ -221,15 +242,6 @@ class Fuzzer:
         return odd.near(text, rng) if text and rng.random() < 0.5 else one([*odd.WORDS, *odd.DATES, 5, 0.5, *odd.NAMES])
 
     # running
-
-    def _watch(self):
-        """Put the engine that stays in place, and keep the provider's own errors, which QGIS makes sentences of."""
-        from subpixel.processing_provider import engine_process
-        from subpixel.processing_provider.algorithm import ToolAlgorithm
-        engine_process.run = self.engine.run
-        self._unforeseen = []
-        for name in ("checkParameterValues", "validateInputCrs", "prepareAlgorithm", "processAlgorithm"):
-            setattr(ToolAlgorithm, name, self._watched(getattr(ToolAlgorithm, name)))
 
     def _watched(self, method):
         from qgis.core import QgsProcessingException
@@ -325,20 +337,19 @@ def child(arguments):
     os.dup2(2, 1)
     from conftest import Examples, application
     with application(), tempfile.TemporaryDirectory(prefix="fuzz ") as folder:
-        folder = Path(folder)
-        (folder / "examples").mkdir()
-        fuzzer = Fuzzer(Examples(folder / "examples"), folder)
-        ids = [arguments.tool] if arguments.tool else fuzzer.family(arguments.family)
-        for number in range(arguments.first, arguments.first + arguments.count):
-            id, values, out, many = fuzzer.case(ids, arguments.seed, number)
-            begun = {"case": number, "tool": id,
-                     "values": {name: readable(value) for name, value in values.items()}}
-            answers.write(json.dumps(begun) + "\n")
-            began = time.monotonic()
-            verdict, words = fuzzer.judge(id, values, out, many)
-            answers.write(json.dumps({**begun, "verdict": verdict, "words": words,
-                                      "seconds": round(time.monotonic() - began, 2)}) + "\n")
-        fuzzer.engine.close()
+        made = Path(folder, "examples")
+        made.mkdir()
+        with Fuzzer(Examples(made), Path(folder)) as fuzzer:
+            ids = [arguments.tool] if arguments.tool else fuzzer.family(arguments.family)
+            for number in range(arguments.first, arguments.first + arguments.count):
+                id, values, out, many = fuzzer.case(ids, arguments.seed, number)
+                case = {"case": number, "tool": id,
+                        "values": {name: readable(value) for name, value in values.items()}}
+                answers.write(json.dumps(case) + "\n")
+                began = time.monotonic()
+                verdict, words = fuzzer.judge(id, values, out, many)
+                answers.write(json.dumps({**case, "verdict": verdict, "words": words,
+                                          "seconds": round(time.monotonic() - began, 2)}) + "\n")
 
 
 def parent(arguments):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import fixtures
 import numpy as np
@@ -98,12 +99,11 @@ def rasters(folder, examples):
     make("fractions without sense", rng.normal(0, 100, (3, *shape)), names=list(fixtures.NAMES))
     make("ünïcödé 漢字 and spaces", cube)
     made["cut short"] = str(folder / "cut short.tif")
-    whole = open(examples["scene"], "rb").read()
-    open(made["cut short"], "wb").write(whole[:len(whole) // 2])
-    made["text"] = str(folder / "text.tif")
-    open(made["text"], "w", encoding="utf-8").write("this is no raster")
-    made["nothing in it"] = str(folder / "nothing.tif")
-    open(made["nothing in it"], "w", encoding="utf-8").close()
+    whole = Path(examples["scene"]).read_bytes()
+    Path(made["cut short"]).write_bytes(whole[:len(whole) // 2])
+    made["text"], made["nothing in it"] = str(folder / "text.tif"), str(folder / "nothing.tif")
+    Path(made["text"]).write_text("this is no raster", encoding="utf-8")
+    Path(made["nothing in it"]).touch()
     made["VRT of what is gone"] = str(folder / "gone.vrt")
     gone = fixtures.raster(folder / "gone.tif", cube[:2])
     gdal.Translate(made["VRT of what is gone"], gone, format="VRT").FlushCache()
@@ -251,7 +251,7 @@ def files(folder, examples):
         np.savez(folder / name, **arrays)
         made[name] = str(folder / name)
     for name in ("model.npz", "filter.npz", "events.npz"):
-        make(f"cut {name}", open(examples[name], "rb").read()[:-200])
+        make(f"cut {name}", Path(examples[name]).read_bytes()[:-200])
         with np.load(examples[name]) as whole:   # of another make: arrays that do not fit the declaration
             arrays = {key: whole[key] for key in whole.files}
         np.savez(folder / f"other {name}", **{key: value if key == "subpixel" else np.zeros(2)

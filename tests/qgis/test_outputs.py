@@ -50,6 +50,16 @@ def test_two_outputs_with_one_name_are_refused(run, unmix, examples, tmp_path):
                       "ENDMEMBERS": str(tmp_path / "x.gpkg")})
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["too long", "not for files"])
+def test_names_that_no_file_can_have_are_refused(name, run, unmix, examples, tmp_path):
+    for tool, values in (("fcls", {**unmix, "ABUNDANCES": f"{tmp_path}/{name}.tif"}),
+                         ("hysime", {"INPUT": examples["scene"], "REPORT": f"{tmp_path}/{name}.html"}),
+                         ("fclssequence", {"IMAGES": examples["images"], "ABUNDANCES": f"{tmp_path}/{name}"})):
+        with pytest.raises(QgsProcessingException, match=r"The output \w+ cannot be written to .*: .* Choose another"):
+            run(tool, values)
+    assert not list(tmp_path.iterdir())
+
+
 def test_styles_of_other_files_stay(run, unmix, examples, tmp_path):
     (tmp_path / "library.qml").write_text("of library.shp")
     (tmp_path / "map.qml").write_text("of map.shp")
