@@ -54,7 +54,7 @@ def explained(said):
                   "> Network, and choose Install again.")
     if kind == "certificate":
         return tr("The certificate of the package index is not trusted. Where a company's firewall looks into "
-                  "connections, name the file with its certificate in the environment variable PIP_CERT, and choose "
+                  "connections, name the file with its certificate in the environment variable PIP_CERT, and "
                   "choose Install again.")
     if kind == "refused":
         return tr("The package index refuses access. Check its address and the password that pip is configured with, "
