@@ -21,7 +21,7 @@ def main(arguments):
     os.dup2(2, 1)
 
     def tell(message):
-        answers.write(json.dumps(message, ensure_ascii=False) + "\n")
+        answers.write(json.dumps(message, ensure_ascii=False, default=lambda number: number.item()) + "\n")  # numpy's
         answers.flush()
 
     try:

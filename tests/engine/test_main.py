@@ -303,3 +303,11 @@ def test_an_exception_becomes_a_sentence(error, words):
 def test_an_unreadable_raster_is_answered_with_its_parameter():
     assert _explain(UnreadableRaster("MSI", "/x", "no"))["unreadable"] == ["MSI"]
     assert "unreadable" not in _explain(UserError("x."))
+
+
+def test_numbers_of_numpy_are_said_and_told_of_in_errors(tmp_path):
+    body = ("import numpy as np\njob.say('{count} values', count=np.int64(5))\n"
+            "raise UserError('{least} is too small.', least=np.float32(-0.5))")
+    process, found = made(tmp_path, body)
+    assert found[0]["message"].format(**found[0]["arguments"]) == "5 values"
+    assert process.returncode == 1 and spoken(found[-1]) == "-0.5 is too small."
