@@ -126,6 +126,10 @@ def kind_of(tool):
     return OTHERS.get(tool.id) or KINDS.get(tool.group, "scene")
 
 
+def input_of(tool):
+    return SIZES[kind_of(tool)] + (", with the Berlin library of 75 spectra" if tool.id in LIBRARIES else "")
+
+
 def values_of(tool, given):
     """What the tool is run on: of its kind's inputs those that it must have or that tell how many there are."""
     known = given[kind_of(tool)]
@@ -167,7 +171,7 @@ def measure(id, given):
                if not isinstance(output, (declare.NumberOutput, declare.LayersOutput))
                and (output.create or isinstance(output, declare.ReportOutput))}
     result, seconds, peak = engine(id, values_of(tool, given), outputs)
-    return {"tool": id, "input": SIZES[kind_of(tool)], "seconds": seconds, "finished": result is not None, "MiB": peak}
+    return {"seconds": seconds, "finished": result is not None, "MiB": peak}
 
 
 def main(ids):
@@ -181,10 +185,10 @@ def main(ids):
             except RuntimeError as problem:
                 print(problem, file=sys.stderr)
                 continue
-        print(kept.read_text(), flush=True)
+        print(id, kept.read_text(), flush=True)
     found = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
     unit = found["fcls"]["seconds"]
-    rows = [{"tool": id, "input": one["input"], "seconds": one["seconds"] if one["finished"] else f"more than {CAP}",
+    rows = [{"tool": id, "input": input_of(all_tools()[id]), "seconds": one["seconds"] if one["finished"] else f"more than {CAP}",
              "ratio to FCLS": round(one["seconds"] / unit, 1) if one["finished"] else None, "MiB": round(one["MiB"])}
             for id, one in sorted(found.items())]
     record("tool_costs", "What each tool costs", rows, 0, NOTES)
@@ -193,11 +197,10 @@ def main(ids):
 NOTES = f"""\
 One run of each tool in the engine with its default settings, {COUNT} endmembers of VCA where it asks for endmembers \
 or their number (3 on the sequence), and the outputs that its dialog asks for and the report. Seconds are of processor \
-time, user and system, with one thread for linear algebra, the engine's start and imports included (about a second, \
-three with torch): on an idle machine a run takes about as long, with more cores less. They were taken once, on a \
-machine with other work on it: read them as orders of magnitude. A tool is stopped after {CAP} seconds. MiB: the \
-largest memory that the process held; an engine that has only imported its packages holds about 150 MiB, with torch \
-350."""
+time, user and system, with one thread for linear algebra, the engine's start and imports included (half a second, \
+more than two with torch): on an idle machine a run takes about as long, with more cores less. They were taken once, \
+on a machine with other work on it: read them as orders of magnitude. A tool is stopped after {CAP} seconds. MiB: the \
+largest memory that the process held; one that has only imported the packages holds some 60 MiB, with torch 240."""
 
 
 if __name__ == "__main__":
