@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 
 from qgis.core import QgsApplication, QgsPointXY, QgsProject, QgsRasterLayer, QgsVectorLayer
-from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QDockWidget
 from qgis.utils import iface, plugins
 from subpixel.processing_provider.styles import RENDERERS
@@ -63,7 +63,6 @@ def scene():
     iface.mainWindow().findChild(QDockWidget, "ResultsViewer").close()
     begin.explorer.action.trigger()
     dock = begin.explorer.dock
-    iface.mainWindow().resizeDocks([dock], [520], Qt.Orientation.Horizontal)
     iface.mapCanvas().setExtent(image.extent())
     for place in PLACES[:3]:
         dock.pick(at(image, *place), image.crs())

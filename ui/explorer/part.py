@@ -9,6 +9,7 @@ from .dock import ExplorerDock
 
 MENU = "Subpixel"
 TOOLBOX = "ProcessingToolbox"
+WIDTH, HEIGHT = 520, 800   # of the dock at first, where the window has the room
 
 
 class Explorer:
@@ -31,6 +32,8 @@ class Explorer:
             self._dock.openedStateChanged.connect(self.action.setChecked)
             # beside the toolbox, not below it: plots need the height
             self._iface.addTabifiedDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._dock, [TOOLBOX], True)
+            for size, along in ((WIDTH, Qt.Orientation.Horizontal), (HEIGHT, Qt.Orientation.Vertical)):
+                self._iface.mainWindow().resizeDocks([self._dock], [size], along)
         self._dock.setUserVisible(wanted)
 
     @property

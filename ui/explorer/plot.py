@@ -276,7 +276,7 @@ def _places(area, charts, line):
         return [area]
     others = charts[1:]
     wide = area.width() > 1.25 * area.height()
-    most = area.height() * (0.4 if wide else 0.8 / (len(others) + 0.2))
+    most = area.height() * (0.4 if wide else min(0.4, 0.6 / len(others)))
     heights = [min(most, (1.7 * len(each.rows) + 2) * line) if isinstance(each, Bars) else most for each in others]
     if wide:
         heights = [max(heights)] * len(others)
