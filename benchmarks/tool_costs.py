@@ -113,7 +113,7 @@ def inputs():
 
 KINDS = {declare.Group.FUSION: "pair", declare.Group.TIME: "images", declare.Group.EVENTS: "events",
          declare.Group.STATES: "series"}   # any other group: scene
-OTHERS = {"abundancechange": "fractions", "abundanceprofile": "fractions", "tracker": "images", "waldpair": "pair",
+OTHERS = {"abundancechange": "fractions", "abundanceprofile": "fractions", "tracker": "images",
           "tunehyperparameters": "scene", "comparefusion": "pair", "importspectra": "library",
           "exportspectra": "library", "compareendmembers": "library", "simulatescene": "library",
           "simulatesequence": "library", "simulateevents": "library", "simulatestates": "nothing"}
@@ -188,7 +188,8 @@ def main(ids):
         print(id, kept.read_text(), flush=True)
     found = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
     unit = found["fcls"]["seconds"]
-    rows = [{"tool": id, "input": input_of(all_tools()[id]), "seconds": one["seconds"] if one["finished"] else f"more than {CAP}",
+    rows = [{"tool": id, "input": input_of(all_tools()[id]),
+             "seconds": one["seconds"] if one["finished"] else f"more than {CAP}",
              "ratio to FCLS": round(one["seconds"] / unit, 1) if one["finished"] else None, "MiB": round(one["MiB"])}
             for id, one in sorted(found.items())]
     record("tool_costs", "What each tool costs", rows, 0, NOTES)
