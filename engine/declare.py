@@ -258,7 +258,7 @@ class Tool:
     id = label = citation = prefer = ""
     group = None
     tags = doi = ()
-    requires = ("numpy", "scipy", "rasterio", "plotly", "threadpoolctl")
+    requires = ("numpy", "scipy", "sklearn", "rasterio", "plotly", "threadpoolctl")
     example = {}
 
     @classmethod

@@ -60,7 +60,8 @@ class Work(QObject):
     """
     Runs the steps that a generator yields, one after another, and sends it the `Answer` of each.
 
-    What the generator returns becomes the `result`; where it raises Failed, that is the `sentence`.
+    What the generator returns becomes the `result`. The `sentence` says how it ended: the one given for success, or
+    that of the Failed which the generator raised.
     """
 
     said = pyqtSignal(str)          # what programs say
@@ -78,10 +79,10 @@ class Work(QObject):
     def running(self):
         return self._steps is not None
 
-    def start(self, steps):
-        """Run the steps of a generator. Nothing else may be running."""
+    def start(self, steps, done=""):
+        """Run the steps of a generator; `done` is the sentence for success. Nothing else may be running."""
         self._reset()
-        self._steps = steps
+        self._steps, self._done = steps, done
         self._go_on(None)
 
     def cancel(self):
@@ -101,7 +102,7 @@ class Work(QObject):
             self._step = self._steps.send(answer)
         except StopIteration as done:
             self.result = done.value
-            self._finish(True, "")
+            self._finish(True, self._done)
         except Failed as failure:
             self._finish(False, str(failure))
         except OSError as error:

@@ -18,6 +18,7 @@ from ..processing_provider.words import tr
 PAGE = "subpixelEngine"         # the page's name in the options
 INDEX = "subpixel/index"        # settings: where pip looks too, and
 GREETED = "subpixel/greeted"    # whether the first start is over
+DELAY = 2000                    # milliseconds from then to the message, so that it lies above QGIS's own
 
 
 def words_of_origin(origin):
@@ -59,7 +60,7 @@ class EnginePage(QgsOptionsPageWidget):
     def __init__(self, work, parent=None):
         super().__init__(parent)
         self.setObjectName(PAGE)
-        self._work, self._looker, self._done = work, engine_install.Work(self), ""
+        self._work, self._looker = work, engine_install.Work(self)
         layout = QVBoxLayout(self)
         for part in (self._what_is_there(), self._what_can_be_done(), self._how_it_goes(), self._how_it_ended(),
                      self._what_was_said()):
@@ -183,13 +184,14 @@ class EnginePage(QgsOptionsPageWidget):
         """Make the engine's environment."""
         self.apply()
         requirements = "requirements-deep.txt" if self._deep.isChecked() else "requirements.txt"
-        self._start(tr("The engine is installed and has passed its test."), engine_install.installing(
-            engine_python.ROOT / requirements, self._index.text().strip() if self._deep.isChecked() else ""))
+        index = self._index.text().strip() if self._deep.isChecked() else ""
+        self._start(engine_install.installing(engine_python.ROOT / requirements, index),
+                    tr("The engine is installed and has passed its test."))
 
     def check(self):
         """Have the engine test itself."""
-        self._start(tr("The engine works: in its test it found the fractions that are known."),
-                    engine_install.testing(engine_python.find()))
+        self._start(engine_install.testing(engine_python.find()),
+                    tr("The engine works: in its test it found the fractions that are known."))
 
     def remove(self):
         """Remove the engine's environment."""
@@ -201,11 +203,10 @@ class EnginePage(QgsOptionsPageWidget):
         """Keep what was entered: QGIS asks for it when the options are closed with OK."""
         QgsSettings().setValue(INDEX, self._index.text().strip())
 
-    def _start(self, done, steps):
-        self._done = done
+    def _start(self, steps, done):
         self._log.clear()
         self._show_status("", True)
-        self._work.start(steps)
+        self._work.start(steps, done)
         self._enable()
 
     # how it goes
@@ -257,7 +258,7 @@ class EnginePage(QgsOptionsPageWidget):
         self._icon.setPixmap(icon.pixmap(16, 16))
 
     def _show_end(self, success):
-        self._show_status(self._done if success else self._work.sentence, success)
+        self._show_status(self._work.sentence, success)
         if not success:
             self._log_box.setCollapsed(False)
         self.look()
@@ -302,7 +303,7 @@ class Engine:
         iface.registerOptionsWidgetFactory(self._factory)
         self._message = None
         if not QgsSettings().value(GREETED, False, type=bool):
-            QTimer.singleShot(2000, self._greet)   # QGIS's own messages of the start come before
+            QTimer.singleShot(DELAY, self._greet)
 
     def unload(self):
         self.work.finished.disconnect(self._tell_end)
@@ -325,8 +326,8 @@ class Engine:
     def _tell_end(self, success):
         """Tell how it ended where no page shows it."""
         if not any(isinstance(widget, EnginePage) and widget.isVisible() for widget in QApplication.allWidgets()):
-            self._show(tr("The engine is ready.") if success else self.work.sentence,
-                       Qgis.MessageLevel.Success if success else Qgis.MessageLevel.Warning, tr("Show..."))
+            self._show(self.work.sentence, Qgis.MessageLevel.Success if success else Qgis.MessageLevel.Warning,
+                       tr("Show..."))
 
     def _show(self, words, level, button_words):
         self._take_back()

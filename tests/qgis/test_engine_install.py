@@ -460,11 +460,13 @@ class Interface:
 
 
 def test_the_first_start_offers_to_install_and_unloading_takes_all_back(install, monkeypatch):
+    from subpixel.ui import engine_page
     from subpixel.ui.engine_page import GREETED, PAGE, Engine
+    monkeypatch.setattr(engine_page, "DELAY", 0)
     QgsSettings().remove(GREETED)
     window, loop = Interface(), QEventLoop()
     engine = Engine(window)
-    QTimer.singleShot(2500, loop.quit)
+    QTimer.singleShot(100, loop.quit)
     loop.exec()
     assert "not installed yet" in window.bar.currentItem().text() and len(window.factories) == 1
     window.bar.currentItem().findChild(QPushButton).click()
@@ -474,11 +476,12 @@ def test_the_first_start_offers_to_install_and_unloading_takes_all_back(install,
     assert window.factories == [] and window.bar.items() == [] and not engine.work.running()
 
     second = Engine(window)   # that start was the first
-    QTimer.singleShot(2500, loop.quit)
+    QTimer.singleShot(100, loop.quit)
     loop.exec()
     assert window.bar.items() == []
-    second.work.start(install.done(install.Step([PYTHON, "-c", "raise SystemExit('[Errno 28]')"])))
     second.work.finished.connect(loop.quit)
-    loop.exec()
-    assert "no room left" in window.bar.currentItem().text()   # the options are closed, so it is told here
+    for program, words in (("raise SystemExit('[Errno 28]')", "no room left"), ("", "It is done.")):
+        second.work.start(install.done(install.Step([PYTHON, "-c", program])), "It is done.")
+        loop.exec()
+        assert words in window.bar.currentItem().text()   # the options are closed, so it is told here
     second.unload()
