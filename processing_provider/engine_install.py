@@ -30,9 +30,10 @@ from .words import spoken, tr
 EMPTY = 26e6                 # bytes of an environment without packages
 CORE, DEEP = 600e6, 1100e6   # bytes that are written while the packages are installed: downloads, and what is in them
 # what shows whether an interpreter can make the environment; its words are those of pip and of Python
-PROBE = """import sys
-if sys.version_info < (3, 11):
-    sys.exit("requires a different Python: %s.%s" % sys.version_info[:2])
+PROBE = f"""import sys
+version = "%s.%s" % sys.version_info[:2]
+if version not in {interpreters.VERSIONS}:
+    sys.exit("requires a different Python: " + version)
 import ensurepip, venv"""
 # a program with a session of its own can be ended together with all that it started
 ALONE = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
@@ -276,7 +277,7 @@ def making(folder):
     uv = interpreters.uv(machine, os.path.isfile)
     if uv:
         shutil.rmtree(folder, ignore_errors=True)
-        yield from done(Step([uv, "venv", "--seed", "--python", ">=3.11", folder],
+        yield from done(Step([uv, "venv", "--seed", "--python", interpreters.RANGE, folder],
                               tr("Making an environment with uv")))
         return python
     if kind_of("\n".join(said))[0] is None:

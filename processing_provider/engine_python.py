@@ -63,7 +63,7 @@ def private():
     """The complete one of these environments, or None."""
     try:
         return engines() / (engines() / COMPLETE).read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

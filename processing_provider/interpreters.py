@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
-VERSIONS = ("3.12", "3.13", "3.11", "3.14")   # that the pinned packages are made for, the best supplied first
+VERSIONS = ("3.12", "3.13", "3.11", "3.14")   # that the pinned packages are made for, in the order to be tried,
+RANGE = ">=3.11,<3.15"                        # and in uv's words
 APPLES = "/usr/bin"                           # on a Mac, programs that only offer to install the developer's tools
 STORE = "WindowsApps"                         # on Windows, programs that only open the store
 

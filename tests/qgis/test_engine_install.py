@@ -157,12 +157,23 @@ def test_an_environment_is_made_by_the_first_that_can(install, tmp_path, monkeyp
     work = made([old, bare, broken, tmp_path / "absent"], uv)
     assert work.ended == [True] and work.result == install.executable_in(folder)
     assert asked.read_text().split("\n")[:4] == [
-        "old", "bare", "broken", f"uv venv --seed --python >=3.11 {folder}"]
+        "old", "bare", "broken", f"uv venv --seed --python >=3.11,<3.15 {folder}"]
     for bases, words in (([old, bare], "module venv or ensurepip is missing"),
                          ([broken, old], "not made for the version of Python"), ([broken], "No Python was found"),
                          ([], "No Python was found")):
         assert words in made(bases).sentence
     assert "index cannot be reached" in made([bare], script(uv, "echo error sending request for url; exit 2")).sentence
+
+
+def test_an_interpreter_is_taken_only_in_a_version_that_the_packages_are_made_for(install):
+    from subpixel.processing_provider.interpreters import RANGE, VERSIONS
+    assert RANGE == f">={min(VERSIONS)},<3.{int(max(VERSIONS).partition('.')[2]) + 1}"
+
+    def asked(probe):
+        return subprocess.run([PYTHON, "-c", probe], capture_output=True, text=True)
+    assert asked(install.PROBE).returncode == 0
+    other = asked(install.PROBE.replace("'3.", "'2."))
+    assert other.returncode and install.kind_of(other.stderr)[0] == "python"
 
 
 def test_without_room_or_a_folder_nothing_is_begun(install, tmp_path, monkeypatch):
