@@ -22,6 +22,7 @@ NODATA = -9999.0
 BLOCK_VALUES = 16_000_000   # values of one block in memory: 64 MB as float32
 BLOCK_PIXELS = 262_144      # and pixels: what comes out of a block also takes memory
 SAMPLE = 61                 # pixels from one looked at to the next, where few will do
+LARGEST = 1e14              # that a pixel's bands may add up to: the squares of all pixels stay within float32
 CACHE = 256_000_000         # bytes of GDAL's block cache
 WORKERS = min(os.cpu_count() or 1, 4)
 
@@ -275,7 +276,13 @@ class Scene:
             Y = Y.astype(np.float32) * scale[:, None].astype(np.float32) + offset[:, None].astype(np.float32)
         if Y.dtype.kind == "f":
             with np.errstate(over="ignore", invalid="ignore"):
-                valid &= np.isfinite(np.ones(self.L, Y.dtype) @ Y)
+                total = np.ones(self.L, Y.dtype) @ Y
+            valid &= np.isfinite(total)
+            beyond = np.flatnonzero(valid & (np.abs(total) > LARGEST))
+            if beyond.size:
+                raise UserError("{path} holds the value {value}, too large to compute with. If it stands for missing "
+                                "values, declare it as nodata; else give the raster in a larger unit.", path=self.path,
+                                value=f"{np.abs(Y[:, beyond[0]]).max():.6g}")
         return Y, valid
 
     def map_blocks(self, function, windows=None, progress=None):

@@ -134,6 +134,16 @@ def test_nodata_of_an_envi_header_is_found_in_float32(tmp_path):
     assert np.flatnonzero(~Scene(tmp_path / "scene").read()[1]).tolist() == [0]
 
 
+@pytest.mark.parametrize("value", [9.96921e36, -3e38, 2e14])
+def test_values_too_large_to_compute_with_are_a_sentence(value, tmp_path):
+    values = cube(3, 4, 5).astype("float32")
+    values[1, 2, 3] = 9e13
+    assert Scene(write(tmp_path / "scene.tif", values)).read()[1].all()
+    values[1, 2, 3] = value
+    with pytest.raises(UserError, match="scene.tif holds the value .*, too large to compute with"):
+        Scene(write(tmp_path / "scene.tif", values)).read()
+
+
 def test_each_band_has_its_own_nodata(tmp_path):
     write(tmp_path / "values.tif", np.array([[[7, 8, 9, 1]], [[7, 8, 9, 2]]], "int16"))
     bands = "".join(f'<VRTRasterBand dataType="Int16" band="{band}"><NoDataValue>{nodata}</NoDataValue><SimpleSource>'
