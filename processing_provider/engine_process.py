@@ -69,7 +69,12 @@ class _Answers:
         lines = (self._rest + bytes(process.readAllStandardOutput())).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
-            self._understand(json.loads(line.decode("utf-8")))
+            try:
+                answer = dict(json.loads(line.decode("utf-8")))
+            except (ValueError, TypeError):   # what an environment prints while its Python starts
+                self._log += line + b"\n"
+            else:
+                self._understand(answer)
 
     def _understand(self, answer):
         if "progress" in answer:

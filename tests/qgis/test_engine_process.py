@@ -131,6 +131,12 @@ def test_interpreter_that_was_mended_is_taken_at_once(qgis, tmp_path, monkeypatc
     assert able() == (True, "")
 
 
+def test_what_an_environment_prints_on_starting_is_no_answer(run, examples, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBPIXEL_PYTHON", script(tmp_path / "python", f"""[ "$1" = -c ] || printf 'Welcome!\\n5\\n[1]\\n\\n'
+exec "{PYTHON}" "$@" """))
+    assert run("hysime", {"INPUT": examples["scene"]})["RANK"] == 3
+
+
 def test_progress_moves_from_block_to_block(run, examples, tmp_path):
     import fixtures
     import numpy as np
