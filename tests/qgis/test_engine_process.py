@@ -132,8 +132,8 @@ def test_interpreter_that_was_mended_is_taken_at_once(qgis, tmp_path, monkeypatc
 
 
 def test_what_an_environment_prints_on_starting_is_no_answer(run, examples, tmp_path, monkeypatch):
-    monkeypatch.setenv("SUBPIXEL_PYTHON", script(tmp_path / "python", f"""[ "$1" = -c ] || printf 'Welcome!\\n5\\n[1]\\n\\n'
-exec "{PYTHON}" "$@" """))
+    monkeypatch.setenv("SUBPIXEL_PYTHON", script(
+        tmp_path / "python", f'[ "$1" = -c ] || printf "Welcome!\\n5\\n[1]\\n\\n"; exec "{PYTHON}" "$@"'))
     assert run("hysime", {"INPUT": examples["scene"]})["RANK"] == 3
 
 
