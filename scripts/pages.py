@@ -56,7 +56,9 @@ class Model:
     @classmethod
     def read(cls, file):
         model = unpacked(ET.parse(file).getroot())
-        definitions = [(name, one["description"], one["help"], one["default"], one["parameter_type"])
+        definitions = [(name, one["description"], model["help"].get(name) or one["help"],
+                        one["default"] if one["default"] is not None else
+                        "none" if one["flags"] & OPTIONAL else "required", one["parameter_type"])
                        for name, one in model["parameterDefinitions"].items()]
         places = {child["id"]: (child["component_pos_y"], child["component_pos_x"])
                   for child in model["children"].values()}
@@ -68,6 +70,7 @@ class Model:
                                                              key=lambda child: places[child["id"]])))
 
 
+OPTIONAL = 8   # QgsProcessingParameterDefinition.Flag.FlagOptional
 # QGIS's types of a model's inputs and outputs that are files, and what these end with
 GIVEN = {"raster": ".tif", "multilayer": "", "source": ".gpkg", "vector": ".gpkg"}
 MADE = {"rasterDestination": ".tif", "vectorDestination": ".gpkg", "sink": ".gpkg", "fileDestination": ".html",
@@ -176,16 +179,17 @@ def of_model(model, tools):
     """A model's page."""
     lead, *more = model.paragraphs
     steps = [tools[step.split(":")[1]].label for step in model.steps if step.startswith("subpixel:")]
-    values = {name: name.lower() + GIVEN[kind] for name, _, _, _, kind in model.parameters if kind in GIVEN}
+    values = {name: name.lower() + GIVEN[kind] for name, _, _, default, kind in model.parameters
+              if kind in GIVEN and default == "required"}
     values.update({name: name.lower() + MADE[kind] for name, _, _, _, kind in model.outputs})
     parts = [heading(model.label, model.id, model.group), f'<p class="lead">{html.escape(lead)}</p>', paragraphs(more),
              "<h2>Steps</h2>", "<ol>", *(f"<li><em>{html.escape(step)}</em></li>" for step in steps), "</ol>",
              "<p>Open it in the model designer (right-click it in the toolbox) to see how the steps are joined, and to "
              "exchange one.</p>", "<h2>Parameters</h2>"]
-    parts.append(table([(name, label, words, "", "required" if default is None else default)
+    parts.append(table([(name, label, html.escape(words), "", default)
                         for name, label, words, default, _ in model.parameters], "Default"))
-    parts += ["<h2>Outputs</h2>", table([(name, label, words, "", "") for name, label, words, _, _ in model.outputs],
-                                        ""), examples(f"subpixel:{model.id}", values)]
+    made = [(name, label, html.escape(words), "", "") for name, label, words, _, _ in model.outputs]
+    parts += ["<h2>Outputs</h2>", table(made, ""), examples(f"subpixel:{model.id}", values)]
     return "\n".join(parts)
 
 
@@ -203,12 +207,12 @@ def doi(doi):
 
 
 def table(rows, last):
-    """Parameters or outputs: (name, label, help, kind, last column's value), words already escaped where they may."""
+    """Parameters or outputs: (name, label, help as HTML, kind, last column's value)."""
     lines = [f"<table><tr><th>Name</th><th>What it is</th><th>{last}</th></tr>"]
     for name, label, words, kind, value in rows:
         of = f' <span class="kind">{html.escape(kind)}</span>' if kind else ""
-        lines.append(f"<tr><td><code>{name}</code></td><td><b>{html.escape(label)}</b>{of}<br>{html.escape(words)}"
-                     f"</td><td>{html.escape(str(value))}</td></tr>")
+        lines.append(f"<tr><td><code>{name}</code></td><td><b>{html.escape(label)}</b>{of}<br>{words}</td>"
+                     f'<td class="last">{html.escape(str(value))}</td></tr>')
     return "\n".join([*lines, "</table>"])
 
 
@@ -221,9 +225,10 @@ def parameter_row(parameter):
         kind += f", at least {figure(low)}"
     elif high is not None:
         kind += f", at most {figure(high)}"
-    words = parameter.help
+    words = html.escape(parameter.help)
     if isinstance(parameter, declare.Choice):
-        words += " " + "; ".join(f"{value}: {meaning}" for value, meaning in parameter.options.items()) + "."
+        words += "".join(f"<br><code>{value}</code> {html.escape(meaning)}"
+                         for value, meaning in parameter.options.items())
     if parameter.default is not None:
         default = {True: "yes", False: "no"}[parameter.default] if isinstance(parameter, declare.Flag) \
             else figure(parameter.default)
@@ -233,7 +238,8 @@ def parameter_row(parameter):
 
 
 def output_row(output):
-    return output.name, output.label, output.help, KINDS[type(output)], "" if output.create else "if asked for"
+    asked = "" if output.create else "if asked for"
+    return output.name, output.label, html.escape(output.help), KINDS[type(output)], asked
 
 
 def figure(value):

@@ -45,6 +45,12 @@ def test_the_index_leads_to_every_tool_and_model():
     assert sorted(links) == sorted([*TOOLS, *(model.id for model in pages.models())])
 
 
+@pytest.mark.parametrize("model", pages.models(), ids=lambda model: model.id)
+def test_a_model_tells_what_each_parameter_and_output_is(model):
+    assert model.steps and model.outputs
+    assert all(label and words for _, label, words, *_ in [*model.parameters, *model.outputs])
+
+
 def test_a_models_page_tells_its_steps_and_parameters():
     words = plain("tools/unmixscene.html")
     for text in ("HySime: number of endmembers Vertex component analysis (VCA) Fully constrained least squares (FCLS)",
