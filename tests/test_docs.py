@@ -1,15 +1,19 @@
 """The pages of help: one for every tool and model, complete; links lead somewhere, and nothing comes from outside."""
 
 import html
+import json
 import os
 import re
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path += [str(ROOT / "scripts"), str(ROOT / "tests" / "engine")]
 import pages
+from toolruns import raster
 
 from subpixel.tools import all_tools
 
@@ -78,3 +82,16 @@ def test_pages_need_no_network_and_name_no_machine(path):
 def test_italics_that_are_a_label_lead_to_the_tool():
     assert '<a href="tools/ultrav.html">' in BUILT["guide.html"]
     assert '<a href="../tools/fcls.html">' in BUILT["recipes/abundances.html"]
+
+
+def test_the_guides_job_runs_as_it_stands(tmp_path):
+    job = re.search(r"```json\n(.*?)```", (ROOT / "docs" / "guide.md").read_text(encoding="utf-8"), re.S)[1]
+    (tmp_path / "job.json").write_text(job, encoding="utf-8")
+    rng = np.random.default_rng(0)
+    cube = np.einsum("lp,pij->lij", rng.random((20, 3)), rng.dirichlet(np.ones(3), (12, 15)).transpose(2, 0, 1))
+    raster(tmp_path / "scene.tif", cube)
+    done = subprocess.run([sys.executable, str(ROOT / "bootstrap.py"), "job.json"], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=120)
+    result = json.loads(done.stdout.splitlines()[-1])["result"]
+    assert (tmp_path / "abundances.tif").exists() and (tmp_path / "report.html").exists()
+    assert len(result["spectra"]["ENDMEMBERS"]["features"]) == 3
