@@ -1,0 +1,96 @@
+"""
+From the zip to styled maps in a fresh profile, with clicks alone: plugin, engine, scene, tool, map.
+
+SUBPIXEL_PICTURES=1 puts the pictures of this run into docs/first-map.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PICTURES = ROOT / "docs" / "first-map"
+
+
+@pytest.fixture(scope="module")
+def home():
+    """A home without anything: the pictures show its path."""
+    with tempfile.TemporaryDirectory(prefix="analyst-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def shots(home):
+    """The folder of the pictures, after the journey."""
+    if not (shutil.which("xvfb-run") and shutil.which("qgis")):
+        pytest.skip("xvfb-run or the QGIS program is not installed")
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout, from which packages are made")
+    shots = ROOT / ".cache" / "first-map"
+    shutil.rmtree(shots, ignore_errors=True)
+    for folder in (shots, home / "Downloads", home / "tmp"):
+        folder.mkdir(parents=True)
+    package = subprocess.run([sys.executable, ROOT / "scripts" / "package.py", home / "Downloads"], check=True,
+                             capture_output=True, text=True).stdout.strip()
+    scene = home / "indian_pines.tif"
+    subprocess.run([sys.executable, ROOT / "scripts" / "indian_pines.py", scene], check=True)
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(("QGIS", "QT_", "SUBPIXEL"))}
+    environment |= {"HOME": str(home), "TMPDIR": str(home / "tmp"), "XDG_CONFIG_HOME": str(home / ".config"),
+                    "XDG_DATA_HOME": str(home / ".local" / "share"), "PIP_CACHE_DIR": str(ROOT / ".cache" / "pip"),
+                    "SUBPIXEL_ZIP": package, "SUBPIXEL_SCENE": str(scene), "SUBPIXEL_SHOTS": str(shots)}
+    with open(shots / "qgis.log", "w") as log:
+        subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1440x900x24", "qgis", "--nologo", "--noversioncheck",
+                        "--code", str(ROOT / "tests" / "window" / "first_map.py")], env=environment, timeout=900,
+                       stdout=log, stderr=subprocess.STDOUT)
+    if os.environ.get("SUBPIXEL_PICTURES"):
+        shutil.rmtree(PICTURES, ignore_errors=True)
+        PICTURES.mkdir()
+        for picture in shots.glob("[0-9]*.png"):
+            shutil.copy(picture, PICTURES)
+    return shots
+
+
+@pytest.fixture(scope="module")
+def found(shots):
+    found = json.loads((shots / "found.json").read_text())
+    assert "error" not in found, found["error"]
+    return found
+
+
+def test_the_plugin_comes_from_the_zip(found, home):
+    assert "subpixel" not in found["before"]
+    version, folder = found["plugin"]
+    assert version == re.search(r"^version=(.*)$", (ROOT / "metadata.txt").read_text(), re.M)[1]
+    assert Path(folder).is_relative_to(home)
+
+
+def test_the_engine_is_installed_into_the_profile_and_works(found):
+    assert found["installed"] == "The engine is installed and has passed its test."
+    assert found["checked"] == "The engine works: in its test it found the fractions that are known."
+
+
+def test_the_maps_are_styled(found):
+    layers = found["layers"]
+    assert {name: (layer["renderer"], layer["size"]) for name, layer in layers.items()} == {
+        "indian_pines": ("multibandcolor", 200),
+        "Abundances (curhu)": ("singlebandpseudocolor", 6),
+        "Endmembers (curhu)": ("categorizedSymbol", 6),
+        "Colour composite (compositeabundances)": ("multibandcolor", 3)}
+    assert {layer["crs"] for layer in layers.values()} == {"EPSG:32616"}
+
+
+def test_the_page_shows_every_step(found, shots):
+    """The pictures in docs are of this journey: as many, under the same names, small enough to ship."""
+    page = (ROOT / "docs" / "first-map.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\]\(first-map/(.*?)\)", page)
+    assert shown == sorted(path.name for path in shots.glob("[0-9]*.png"))
+    for name in shown:
+        assert (PICTURES / name).stat().st_size < 200_000
