@@ -336,7 +336,7 @@ def _sequence_complaint(parameter, known, words):
         return None
     if len(images) < 2:
         return Sentence("{label}: a sequence needs at least two images of the same place, not {count}. Add the "
-                        " images of other dates.", label=parameter.label, count=len(images))
+                        "images of other dates.", label=parameter.label, count=len(images))
     for name, bands in images:
         if parameter.spectral and bands < 2:
             return Sentence(ONE_BAND, label=name)

@@ -306,7 +306,7 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
             except (OSError, ValueError, RuntimeError) as error:
                 raise QgsProcessingException(tr(
                     "The output {label} cannot be written to {path}: {reason}. Choose another place for it.").format(
-                        label=tr(output.label), path=repr(target), reason=error)) from error
+                        label=tr(output.label), path=repr(target), reason=getattr(error, "strerror", error))) from error
             self._check_input(output, path)
             # two layers that differ only in their ending would share one style file
             for place in [path, path.with_suffix(".qml")] if isinstance(output, LAYERS) else [path]:

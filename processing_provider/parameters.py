@@ -9,7 +9,7 @@ from qgis.core import (Qgis, QgsMapLayer, QgsProcessingOutputMultipleLayers, Qgs
                        QgsProcessingParameterMultipleLayers, QgsProcessingParameterNumber,
                        QgsProcessingParameterRasterDestination, QgsProcessingParameterRasterLayer,
                        QgsProcessingParameterString, QgsProcessingParameterVectorDestination, QgsProcessingUtils,
-                       QgsProperty)
+                       QgsProperty, QgsRasterLayer)
 
 from ..engine import declare
 from .words import tr
@@ -146,7 +146,7 @@ def no_raster(items, context):
     def readable(item):
         layer = QgsProcessingUtils.mapLayerFromString(item, context, True, QgsProcessingUtils.LayerHint.Raster) \
             if isinstance(item, str) else item
-        return layer is not None and layer.isValid()
+        return isinstance(layer, QgsRasterLayer) and layer.isValid()
     return next((item if isinstance(item, str) else item.source() for item in items
                  if isinstance(item, (str, QgsMapLayer)) and not readable(item)), None)
 

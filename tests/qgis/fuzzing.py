@@ -121,6 +121,7 @@ class Fuzzer:
         self._sequences = strange.sequences(self._inputs, examples, self._rasters)
         self._features = strange.features(self._inputs, examples)
         self._files = strange.files(self._inputs, examples)
+        self._objects = strange.objects(examples)
         self.engine, self._unforeseen, self._stack = Engine(), [], ExitStack()
 
     def __enter__(self):
@@ -216,6 +217,8 @@ class Fuzzer:
             return values[int(rng.integers(len(values)))]
 
         odd = self._strange
+        if rng.random() < 0.15:
+            return one(self._objects)
         if isinstance(thing, declare.Output):
             return one(odd.targets(self._inputs, self.examples, out / (thing.name.lower() + self._ending(thing))))
         if isinstance(thing, declare.RasterInput):
@@ -325,7 +328,9 @@ class Fuzzer:
 
 def readable(value):
     """A value as JSON can hold it."""
-    return value if isinstance(value, (str, int, float, bool, type(None))) else [readable(each) for each in value]
+    if isinstance(value, (list, tuple)):
+        return [readable(each) for each in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 
 def child(arguments):

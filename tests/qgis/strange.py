@@ -7,6 +7,9 @@ from pathlib import Path
 import fixtures
 import numpy as np
 from osgeo import gdal, ogr
+from qgis.core import (QgsFeature, QgsGeometry, QgsPointXY, QgsProcessingFeatureSourceDefinition, QgsProperty,
+                       QgsRasterLayer, QgsVectorLayer)
+from qgis.PyQt.QtCore import QDateTime, QVariant
 
 WIDE = fixtures.WAVELENGTHS
 HUGE = (10 ** 9, 2 ** 31, 2 ** 63, 1e300)
@@ -22,6 +25,30 @@ DATES = ("2020-13-45", "0000-00-00", "9999-12-31", "2020-02-30", "yesterday", "2
 NAMES = ("name", "Name", "class", "material", "profile", "fid", "fraction", "nowhere", "", "ü", "a;b", None)
 BANDS = ([1, 2, 3], [1], [0], [-1], [99], [1, 99], [2, 2, 2], [3, 1, 2], list(range(1, 41)), "1;2;3;4", "1", "x", "1.5",
          [1.5], [None], 3, "1-5")
+
+
+def objects(examples):
+    """What scripts and models give that is no path: layers of QGIS's, expressions, definitions."""
+    drawn = QgsVectorLayer("Point?crs=EPSG:4326&field=class:string&field=fraction:double", "drawn", "memory")
+    for place in (QgsPointXY(15, 52.3), QgsPointXY(15, 123), None):
+        feature = QgsFeature(drawn.fields())
+        feature.setAttributes(["water", 0.5])
+        if place:
+            feature.setGeometry(QgsGeometry.fromPointXY(place))
+        drawn.dataProvider().addFeature(feature)
+    return {"raster layer": QgsRasterLayer(examples["scene"], "scene"),
+            "vector layer": QgsVectorLayer(examples["endmembers"], "endmembers"), "memory layer": drawn,
+            "memory layer without fields": QgsVectorLayer("Polygon?crs=EPSG:32633", "empty", "memory"),
+            "raster layer of nothing": QgsRasterLayer("/nowhere.tif", "nowhere"),
+            "vector layer of nothing": QgsVectorLayer("/nowhere.gpkg", "nowhere", "ogr"),
+            "web layer": QgsRasterLayer("type=xyz&url=http://127.0.0.1:9/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=1&zmin=0",
+                                        "tiles", "wms"),
+            "expression": QgsProperty.fromExpression("'a' || 5"), "wrong expression": QgsProperty.fromExpression("1 +"),
+            "number": QgsProperty.fromExpression("1 + 2"), "NULL": QVariant(), "map": {"a": 1},
+            "selection": QgsProcessingFeatureSourceDefinition(examples["endmembers"], True),
+            "filter": QgsProcessingFeatureSourceDefinition(examples["samples"], False, -1,
+                                                           filterExpression="nonsense = ("),
+            "date": QDateTime.currentDateTime(), "no layers": [None, None], "bytes": b"x"}
 
 
 def rasters(folder, examples):

@@ -187,6 +187,13 @@ def test_read_only_folder_is_a_sentence(bad, qgis_process, tmp_path):
     assert done.returncode == 1 and f"The folder {target} cannot be written to" in done.stderr + done.stdout
 
 
+def test_vector_layer_among_images_is_a_sentence(run, examples):
+    spectra = QgsVectorLayer(examples["endmembers"], "spectra")
+    for images in ([spectra], [examples["images"][0], spectra]):
+        with pytest.raises(QgsProcessingException, match="Images: .*endmembers.gpkg cannot be read as a raster"):
+            run("fclssequence", {"IMAGES": images, "ABUNDANCES": "TEMPORARY_OUTPUT"})
+
+
 def test_layer_that_is_no_file_is_a_sentence(run, tmp_path):
     layer = QgsRasterLayer("type=xyz&url=http://127.0.0.1:9/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=1&zmin=0", "tiles", "wms")
     with pytest.raises(QgsProcessingException, match="has no pixels of its own"):
