@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 
+LARGEST = 2 ** 31 - 1   # whole number that QGIS hands on as it is
+
+
 class Group(Enum):
     """The question that a tool answers, in the order of the work."""
 
@@ -359,24 +362,46 @@ def _sequence_complaint(parameter, known, words):
 
 
 def check(parameter, value):
-    """Raise UserError where a value is no number, out of its range, none of the options, or neither true nor false."""
+    """Raise UserError where a value is none that its parameter can have: out of its range, none of the options, ..."""
     from .sentences import UserError
     if isinstance(parameter, (Integer, Real)):
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not isinstance(value, (int, float)) or isinstance(value, float) and not math.isfinite(value):
             raise UserError("{label} is {value}; it must be a number.", label=parameter.label, value=value)
         if isinstance(parameter, Integer) and value != int(value):
             raise UserError("{label} is {value}; it must be a whole number.", label=parameter.label, value=value)
         if parameter.minimum is not None and value < parameter.minimum:
             raise UserError("{label} is {value}; it must be at least {minimum}.",
                             label=parameter.label, value=value, minimum=parameter.minimum)
-        if parameter.maximum is not None and value > parameter.maximum:
+        maximum = LARGEST if isinstance(parameter, Integer) and parameter.maximum is None else parameter.maximum
+        if maximum is not None and value > maximum:
             raise UserError("{label} is {value}; it must be at most {maximum}.",
-                            label=parameter.label, value=value, maximum=parameter.maximum)
-    elif isinstance(parameter, Choice) and value not in parameter.options:
+                            label=parameter.label, value=value, maximum=maximum)
+    elif isinstance(parameter, Choice) and not (isinstance(value, str) and value in parameter.options):
         raise UserError("{label} is {value}; it must be one of: {options}.", label=parameter.label,
                         value=value, options=", ".join(parameter.options))
     elif isinstance(parameter, Flag) and not isinstance(value, bool):
         raise UserError("{label} is {value}; it must be true or false.", label=parameter.label, value=value)
+    elif not isinstance(parameter, (Choice, Flag)) and not _is_of_its_kind(parameter, value):
+        raise UserError("{label} ({name}) is {value}, which a job cannot hold for it. Let QGIS write the job, or see "
+                        "what it writes.", label=parameter.label, name=parameter.name, value=value)
+
+
+def _is_of_its_kind(parameter, value):
+    """Whether a value is what a job holds of layers, bands, fields, files or texts."""
+    def is_raster(each):
+        return isinstance(each, dict) and isinstance(each.get("path"), str)
+
+    if isinstance(parameter, RasterInput):
+        return is_raster(value)
+    if isinstance(parameter, RastersInput):
+        return isinstance(value, list) and all(map(is_raster, value))
+    if isinstance(parameter, (SpectraInput, FeaturesInput)):
+        return isinstance(value, dict) and isinstance(value.get("features"), list)
+    if isinstance(parameter, BandsInput):
+        return isinstance(value, list) and all(isinstance(band, int) for band in value)
+    if isinstance(parameter, FieldInput) and parameter.several:
+        return isinstance(value, list) and all(isinstance(field, str) for field in value)
+    return isinstance(value, str)
 
 
 def validate(tool, values):

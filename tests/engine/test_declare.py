@@ -2,9 +2,9 @@
 
 import pytest
 
-from subpixel.engine.declare import (BandsInput, Choice, FeaturesInput, Flag, FolderOutput, Group, Integer,
-                                     NumberOutput, RasterInput, RasterOutput, Real, SpectraInput, Style, Text, Tool,
-                                     complaint, validate)
+from subpixel.engine.declare import (BandsInput, Choice, DatesInput, FeaturesInput, Flag, FolderOutput, Group, Integer,
+                                     NumberOutput, RasterInput, RasterOutput, RastersInput, Real, SpectraInput, Style,
+                                     Text, Tool, check, complaint, validate)
 from subpixel.engine.sentences import UserError
 
 
@@ -100,11 +100,35 @@ def test_a_missing_value_is_named():
     ("TUNING", -0.1, "Tuning is -0.1; it must be at least 0."), ("TUNING", 1.5, "Tuning is 1.5; it must be at most 1."),
     ("TUNING", float("nan"), "Tuning is nan; it must be a number."),
     ("TUNING", float("inf"), "Tuning is inf; it must be a number."),
+    ("KIND", [], "Kind is []; it must be one of: a, b."),
     ("KIND", "c", "Kind is c; it must be one of: a, b."), ("FLAG", "no", "Flag is no; it must be true or false.")])
 def test_a_value_out_of_its_range_is_a_sentence(name, value, sentence):
     with pytest.raises(UserError) as error:
         validate(Mixer(), {**IMAGE, name: value})
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("value", [2 ** 31, 2 ** 63, 10 ** 400], ids=["32 bits", "64 bits", "no float"])
+def test_whole_numbers_are_those_that_qgis_hands_on(value):
+    seed = Integer("SEED", "Seed", help="A number.", default=0, minimum=0)
+    check(seed, 2 ** 31 - 1)
+    with pytest.raises(UserError, match="Seed is .*; it must be at most 2147483647"):
+        check(seed, value)
+
+
+@pytest.mark.parametrize("parameter, wrong, right", [
+    (RasterInput, ["x.tif", 5, {}, {"path": None}], {"path": "x.tif"}),
+    (RastersInput, ["x.tif", {"path": "x.tif"}, ["x.tif"]], [{"path": "x.tif"}, {"path": "y.tif"}]),
+    (SpectraInput, ["x.gpkg", [], {"features": None}], {"features": []}),
+    (FeaturesInput, ["x.gpkg", [], {}], {"features": []}),
+    (BandsInput, ["1;2", 1, [1.5], ["1"]], [1, 2]), (Text, [5, ["a"], {}], "a"),
+    (DatesInput, [["2020-05-01"], 2020], "2020-05-01")])
+def test_a_value_of_another_kind_is_a_sentence(parameter, wrong, right):
+    declared = type("Other", (Tool,), {"thing": parameter("THING", "Thing", help="Something.")})()
+    assert validate(declared, {"THING": right})["THING"] == right
+    for value in wrong:
+        with pytest.raises(UserError, match=r"Thing \(THING\) is .*, which a job cannot hold for it"):
+            validate(declared, {"THING": value})
 
 
 @pytest.mark.parametrize("name, value", [("COUNT", 1), ("COUNT", 9), ("COUNT", 4.0), ("TUNING", 0), ("TUNING", 1)])
