@@ -215,6 +215,7 @@ def learn(Y, M0, valid=None, *, Q=0.1, P0=1.0, sigma=0.01, learn_Q=True, sum_to_
     valid = validity(Y, valid)
     M0 = np.asarray(M0, dtype=np.float64)
     check_reference(M0, Y.shape[1])
+    check_endmembers(M0, sum_to_one=sum_to_one)
     for name, value in dict(Q=Q, P0=P0, sigma=sigma).items():
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value:g}: it must be a positive number.")

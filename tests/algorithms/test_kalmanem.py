@@ -192,6 +192,7 @@ def test_units_do_not_matter():
     (dict(Y=np.ones((1, L, N), np.float32)), "at least two images"),
     (dict(M0=np.eye(L + 1)[:, :P]), "The endmembers have 31 bands, the images 30: resample them"),
     (dict(M0=np.ones((L, P))), "are identical: leave one of them out"),
+    (dict(M0=np.eye(L)[:, :P] * [1, 0, 1], sum_to_one=False), "endmember 2 is zero in all 30 bands"),
     (dict(valid=np.zeros((T, N), bool)), "Image 1 has no valid pixel"),
     (dict(Q=0.0), "Q is 0: it must be a positive number"),
     (dict(sigma=-1), "sigma is -1: it must be a positive number"),
