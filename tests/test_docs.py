@@ -95,3 +95,10 @@ def test_the_guides_job_runs_as_it_stands(tmp_path):
     result = json.loads(done.stdout.splitlines()[-1])["result"]
     assert (tmp_path / "abundances.tif").exists() and (tmp_path / "report.html").exists()
     assert len(result["spectra"]["ENDMEMBERS"]["features"]) == 3
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "benchmarks/README.md", *(
+    path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))])
+def test_links_of_a_markdown_page_lead_to_files(page):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert link.startswith("https://") or ((ROOT / page).parent / link).exists(), link
