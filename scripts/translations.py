@@ -14,6 +14,7 @@ import re
 import string
 import sys
 import xml.etree.ElementTree as ElementTree
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,12 +33,13 @@ PHRASES = {"how", "which", "or_zero", "way", "kind", "done", "what"}   # places 
 PLACE = re.compile(r"\{[a-z_]+\}")
 
 
+@lru_cache
 def sources():
     """Every text that a person may read in QGIS, in the order of the work."""
     found = {}
     for text in [*declared(), *modelled(), *spoken()]:
         found.setdefault(text)
-    return [text for text in found if re.search("[A-Za-z]{2}", text)]
+    return tuple(text for text in found if re.search("[A-Za-z]{2}", text))
 
 
 def declared():
