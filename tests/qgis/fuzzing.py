@@ -40,7 +40,7 @@ class Engine:
 
     def __init__(self):
         self.program, self.patience = HERE / "engine_server.py", PATIENCE
-        self._process, self.late = None, False
+        self._process, self._code, self.late = None, None, False
 
     def run(self, file, feedback):
         """Run a job as `engine_process.run` does."""
@@ -58,15 +58,31 @@ class Engine:
             except queue.Empty:
                 self.late, line = True, None
             if line is None:
-                self.close()
+                self._ended(answers)
                 break
             answers._understand(json.loads(line))
-        return answers.conclude(_Ended)
+        return answers.conclude(self)
+
+    def _ended(self, answers):
+        """The process is over, or is ended: what it said last goes to the log."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(0 if self.late else 10)
+        self._code = self._process.poll()
+        self._said.seek(0)
+        answers._log = self._said.read()[-3000:]
+        self.close()
+
+    def errorString(self):
+        return "no end" if self.late else "ended"
+
+    def exitCode(self):
+        return self._code
 
     def _start(self):
+        self._said = tempfile.TemporaryFile()
         self._process = subprocess.Popen([os.environ["SUBPIXEL_PYTHON"], str(self.program)],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                         text=True, encoding="utf-8", cwd=HERE)
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True,
+                                         encoding="utf-8", cwd=HERE)
         self._lines = queue.Queue()
 
         def read(stream, lines):
@@ -84,19 +100,8 @@ class Engine:
             self._process.wait()
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
+            self._said.close()
             self._process = None
-
-
-class _Ended:
-    """What a process that ended tells of itself."""
-
-    @staticmethod
-    def errorString():
-        return "ended"
-
-    @staticmethod
-    def exitCode():
-        return -9
 
 
 class Fuzzer:

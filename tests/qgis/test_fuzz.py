@@ -30,7 +30,7 @@ def test_parameter_sets_at_random_end_well(family, fuzzer):
      "unforeseen"),
     ("""print('{"result": {"numbers": {"RANK": NaN}, "rasters": {}, "folders": {}, "spectra": {}, "tables": {}, '
               '"features": {}}}', flush=True)""", "RANK is nan"),
-    ("sys.exit(3)", "crashed"), ("time.sleep(60)", "no end after")])
+    ("sys.exit('Farewell')", "Farewell"), ("time.sleep(60)", "no end after")])
 def test_a_fault_is_seen(answer, words, fuzzer, monkeypatch, tmp_path):
     """An engine stands in that answers wrongly."""
     (tmp_path / "engine.py").write_text(f"import sys, time\nfor line in sys.stdin:\n    {answer}\n")
