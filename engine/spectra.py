@@ -7,6 +7,7 @@ import numpy as np
 from .bands import GAP, SAME_WAVELENGTH, axis_of, is_profile, names_of
 from .sentences import NO_SPECTRA, UserError
 
+LARGEST = 1e14          # value of a spectrum, and what its inverse is the smallest of
 RESERVED = {"name", "profile", "source", "fid", "geom"}   # fields that a layer of spectra has of its own
 
 
@@ -196,6 +197,10 @@ def from_features(features, what="ENDMEMBERS"):
         if wrong.size:
             raise UserError("The spectrum {name} has the wavelength {value}; wavelengths are positive. Mend its "
                             "profile.", name=feature.get("name"), value=float(wrong[0]))
+        most = float(np.max(np.abs(y), initial=0, where=np.isfinite(y)))
+        if most and not 1 / LARGEST < most < LARGEST:
+            raise UserError("The spectrum {name} has values up to {value}, too large or too small to compute with. "
+                            "Give it in another unit, or leave it out.", name=feature.get("name"), value=f"{most:.6g}")
         grids.append((x, wavelengths))
         columns.append(y)
     x, wavelengths = grids[0]

@@ -208,6 +208,16 @@ def test_wavelengths_that_cannot_be_are_a_sentence(x, unit):
         from_features([{"name": "a", "profile": {"x": x, "y": [1, 2], "xUnit": unit}}])
 
 
+@pytest.mark.parametrize("value", [1e300, -2e14, 1e-300])
+def test_values_that_cannot_be_computed_with_are_a_sentence(value):
+    with pytest.raises(UserError, match="The spectrum a has values up to .*, too large or too small"):
+        from_features([{"name": "a", "profile": {"y": [0.0, None, value]}}])
+
+
+def test_zeros_are_values():
+    assert not from_features([{"name": "a", "profile": {"y": [0, 0]}}]).M.any()
+
+
 def test_band_indices_may_start_at_zero():
     assert from_features([{"name": "a", "profile": {"x": [0, 1], "y": [1, 2], "xUnit": "Band Index"}}]).x[0] == 0
 

@@ -41,7 +41,7 @@ class Mortal(QProcess):
             threading.Timer(Mortal.delay, self._befall, [self.processId()]).start()
 
     def _befall(self, number):
-        if Path(f"/proc/{number}").exists():   # not over already
+        if number == process_with(f"bootstrap.py\0{tempfile.gettempdir()}"):   # not over already
             Mortal.fates += 1
             Mortal.fate(number)
 
