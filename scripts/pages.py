@@ -8,7 +8,6 @@ import configparser
 import html
 import json
 import re
-import shutil
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -323,12 +322,14 @@ def linked(body, labels, folder):
 
 
 def build(target):
-    """Write every page and their style."""
-    shutil.rmtree(target, ignore_errors=True)
-    for path, text in {**pages(), "style.css": (DOCS / "style.css").read_text(encoding="utf-8")}.items():
-        file = target / path
+    """Write every page and their style, and take away pages of what is no more."""
+    files = {target / path: text for path, text in pages().items()}
+    files[target / "style.css"] = (DOCS / "style.css").read_text(encoding="utf-8")
+    for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+    for file in set(target.rglob("*.html")) - set(files):
+        file.unlink()
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
 from processing.modeler.ModelerParametersDialog import ModelerParametersDialog
 from qgis.core import (Qgis, QgsApplication, QgsDateTimeRange, QgsInterval, QgsProcessingModelAlgorithm, QgsProject,
                        QgsProperty, QgsRasterLayer, QgsTemporalNavigationObject, QgsVectorLayer)
-from qgis.PyQt.QtCore import QDateTime, Qt, QTimer
+from qgis.PyQt.QtCore import QDateTime, QObject, Qt, QTimer, QUrl, pyqtSlot
+from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QLabel, QTreeView
+from qgis.PyQt.QtWidgets import QComboBox, QDialogButtonBox, QDockWidget, QLabel, QTreeView
 from qgis.utils import iface
 
 SHOTS = Path(os.environ["SUBPIXEL_SHOTS"])
@@ -127,9 +128,21 @@ def look_at_dates():
     QgsProject.instance().removeMapLayers([layer.id() for layer in layers])
 
 
+class Opened(QObject):
+    """Takes the files that QGIS would open in a browser."""
+
+    @pyqtSlot(QUrl)
+    def take(self, url):
+        FOUND["help"] = url.toLocalFile()
+
+
 @guarded
 def photograph():
     shoot(begin.dialog, "dialog")
+    photograph.opened = Opened()
+    QDesktopServices.setUrlHandler("file", photograph.opened, "take")
+    begin.dialog.buttonBox().button(QDialogButtonBox.StandardButton.Help).click()
+    QDesktopServices.unsetUrlHandler("file")
     begin.dialog.algorithmFinished.connect(lambda ok, results: QTimer.singleShot(3000, finished))
     begin.dialog.runButton().click()
     QTimer.singleShot(120000, give_up)

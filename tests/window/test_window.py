@@ -23,6 +23,7 @@ def shots():
     folder = ROOT / ".cache" / "window"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    subprocess.run([sys.executable, str(ROOT / "scripts/pages.py")], check=True)
     scene = str(folder / "indian_pines.tif")
     subprocess.run([sys.executable, str(ROOT / "scripts/indian_pines.py"), scene], check=True)
     # what lies in the folder for temporary files QGIS names otherwise, and this checkout may lie there
@@ -69,6 +70,10 @@ def test_the_temporal_controller_shows_one_date_after_the_other(found):
     assert found["dates"]["group"] == ["2020-05-15", "2020-03-01"]
     assert found["dates"]["shown"] == {"0": ["2020-03-01"], "74": ["2020-03-01"], "75": ["2020-05-15"],
                                        "100": ["2020-05-15"]}
+
+
+def test_the_help_button_opens_the_tools_page(found):
+    assert found["help"].endswith("docs/html/tools/curhu.html") and os.path.isfile(found["help"])
 
 
 def test_toolbox_holds_every_tool(found):
