@@ -82,7 +82,7 @@ class ExplorerDock(QgsDockWidget):
             combo.layerChanged.connect(self._again)
         self._sequence.addItem("")
         self._sequence.currentIndexChanged.connect(self._again)
-        layers = QgsCollapsibleGroupBox(tr("Layers"))
+        layers = QgsCollapsibleGroupBox(tr("Layers to show"))
         layers.setLayout(form)
         self._words = QLabel(objectName="explorerWords")
         self._words.setWordWrap(True)
