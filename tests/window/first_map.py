@@ -254,7 +254,10 @@ def unmix():
 
 
 def draw_composite():
-    """A second tool, on what the first one gave."""
+    """A second tool, on the layer that is chosen among those that the first one gave."""
+    tree, root = iface.layerTreeView(), QgsProject.instance().layerTreeRoot()
+    layer, = QgsProject.instance().mapLayersByName("Abundances (curhu)")
+    yield from click(tree.viewport(), tree.visualRect(tree.node2index(root.findLayer(layer))).center())
     dialog = yield from open_tool("composite", "Colour composite")
     yield from run(dialog, 4, "11-composite-dialog")
     photograph("12-composite")
