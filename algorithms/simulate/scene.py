@@ -66,6 +66,12 @@ def correlation_length(length, rows, cols):
     return length
 
 
+def field_bytes(rows, cols, length=None):
+    """Memory that a random field takes while it is made, at most: its torus and what is computed on it."""
+    reach = 1.5 * correlation_length(length, rows, cols)   # as far as covariances reach here
+    return 48 * max(rows + reach, 2 * reach) * max(cols + reach, 2 * reach)
+
+
 def spherical(h):
     return 1 - 1.5 * h + 0.5 * h**3
 

@@ -194,6 +194,18 @@ def test_a_scene_too_large_for_memory_is_said_first(tmp_path, monkeypatch):
         simulated(tmp_path)
 
 
+@pytest.mark.parametrize("tool, values", [
+    ("simulatescene", {**SMALL, "ROWS": 100000, "VARIABILITY": "scaling"}), ("simulatescene", {**SMALL, "LENGTH": 1e9}),
+    ("simulatescene", {**SMALL, "LENGTH": 1e300}),
+    ("simulateevents", {**SMALL, "ROWS": 2, "COLUMNS": 10000, "DATECOUNT": 12}),
+    ("simulatesequence", {**SMALL, "ROWS": 2, "COLUMNS": 10000}), ("simulatestates", {"ROWS": 2, "COLUMNS": 10000})])
+def test_the_fields_of_oblong_or_smooth_scenes_count_in_the_memory(tool, values, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1_500_000_000)
+    outputs = ("HSI", "ABUNDANCES") if tool == "simulatescene" else ("IMAGES",)
+    with pytest.raises(UserError, match="GB of memory and 1.5 GB are free. Make the"):
+        run_tool(tool, values, **{name: tmp_path / name.lower() for name in outputs})
+
+
 def test_the_endmembers_of_every_pixel_count_in_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1_200_000)
     simulated(tmp_path)

@@ -136,9 +136,10 @@ class SimulateEvents(Tool):
 
     def _check_memory(self, spectra, grid, T):
         """Every image as float32; fractions, and one date's mixture, background and noise, as float64."""
+        from ...algorithms.simulate.scene import field_bytes
         from ...engine.memory import need
         L, P = len(spectra.x), spectra.P
-        need(grid.width * grid.height * (4 * T * (L + 1) + 40 * L + 48 * P),
+        need(grid.width * grid.height * (4 * T * (L + 1) + 40 * L + 48 * P) + field_bytes(grid.height, grid.width),
              "Make the images smaller or fewer, or use a library of fewer bands.")
 
     def _write(self, job, series, spectra, grid, dates):

@@ -134,9 +134,11 @@ class SimulateScene(Tool):
 
     def _check_memory(self, job, spectra, grid):
         """Scene, noise and their sum as float64; each pixel's endmembers as float32, and what makes them."""
+        from ...algorithms.simulate.scene import field_bytes
         from ...engine.memory import need
         L, P, varies = len(spectra.x), spectra.P, job.value(self.variability) != "none"
-        need(grid.width * grid.height * (8 * (3 * L + 3 * P) + varies * (4 * L * P + 8 * L)),
+        need(grid.width * grid.height * (8 * (3 * L + 3 * P) + varies * (4 * L * P + 8 * L))
+             + field_bytes(grid.height, grid.width, job.value(self.length)),
              "Make the scene smaller, or use a library of fewer bands.")
 
     def _mix(self, job, spectra, bundle, A, grid, rng):

@@ -123,9 +123,11 @@ class SimulateSequence(Tool):
 
     def _check_memory(self, spectra, grid, T):
         """Every date's images and every pixel's endmembers as float32, fractions and one date's noise as float64."""
+        from ...algorithms.simulate.scene import field_bytes
         from ...engine.memory import need
         L, P = len(spectra.x), spectra.P
-        need(grid.width * grid.height * (T * (4 * L * (P + 1) + 16 * P) + 4 * L * P + 32 * L),
+        need(grid.width * grid.height * (T * (4 * L * (P + 1) + 16 * P) + 4 * L * P + 32 * L)
+             + field_bytes(grid.height, grid.width),
              "Make the images smaller or fewer, or use a library of fewer bands.")
 
     def _write(self, job, wanted, made, spectra, grid, dates):

@@ -111,8 +111,10 @@ class SimulateStates(Tool):
 
     def _check_memory(self, grid, T):
         """Of up to three bands truth, noise and images as float64, and their sums; what clouds and order need."""
+        from ...algorithms.simulate.scene import field_bytes
         from ...engine.memory import need
-        need(grid.width * grid.height * T * 150, "Make the images smaller or fewer.")
+        need(grid.width * grid.height * T * 150 + field_bytes(grid.height, grid.width),
+             "Make the images smaller or fewer.")
 
     def _write(self, job, series, grid, dates):
         import numpy as np
