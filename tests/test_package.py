@@ -166,11 +166,6 @@ def test_the_help_lacks_nothing_that_its_pages_show(contents):
                 assert file in contents, f"{page}: {target}"
 
 
-def test_the_engine_tests_itself_in_the_unpacked_zip(unpacked):
-    done = subprocess.run([sys.executable, unpacked / "bootstrap.py", "--self-test"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_main_job_through_qgis_process(unpacked, tmp_path):
     """In a profile that has nothing but the unpacked plugin."""
     if not shutil.which("qgis_process"):

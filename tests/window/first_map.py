@@ -101,7 +101,7 @@ def click(widget, place=None, twice=False):
     place = place or widget.rect().center()
     for act in [QTest.mouseClick, QTest.mouseDClick][:1 + twice]:
         QTimer.singleShot(0, lambda act=act: act(widget, Qt.MouseButton.LeftButton, pos=place))
-    yield from pause(0.5)
+    yield from pause(0.3)
 
 
 def write(line, text):
