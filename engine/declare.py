@@ -6,7 +6,7 @@ validation and the help are all made from these declarations.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -56,94 +56,106 @@ class Style(Enum):
     COMPONENTS = "components"    # the first three bands as red, green, blue, stretched
 
 
+REQUIRED = object()     # stands where a declaration has to say something: fields after those with a default need one
+
+
+class Declared:
+    """What a tool declares. QGIS's Python may be 3.9, whose dataclasses know no keyword-only fields."""
+
+    def __post_init__(self):
+        lacking = [name for name, value in vars(self).items() if value is REQUIRED]
+        if lacking:
+            raise TypeError(f"{self.name} does not say: {', '.join(lacking)}")
+
+
 @dataclass(frozen=True)
-class Parameter:
+class Parameter(Declared):
     """One thing that a tool asks for. `name` is a contract: scripts, models and the command line use it."""
 
     name: str
     label: str
-    help: str = field(kw_only=True)
-    default: object = field(default=None, kw_only=True)
-    optional: bool = field(default=False, kw_only=True)
-    advanced: bool = field(default=False, kw_only=True)
+    help: str
+    default: object = None
+    optional: bool = False
+    advanced: bool = False
 
 
 @dataclass(frozen=True)
 class RasterInput(Parameter):
     """A raster layer. A spectral one has at least two bands and is read with its wavelengths, masks and scales."""
 
-    spectral: bool = field(default=True, kw_only=True)
+    spectral: bool = True
 
 
 @dataclass(frozen=True)
 class RastersInput(Parameter):
     """Several raster layers on one grid, or the folder that holds them; `dates` names the parameter of their dates."""
 
-    spectral: bool = field(default=True, kw_only=True)
-    dates: str = field(default="DATES", kw_only=True)
+    spectral: bool = True
+    dates: str = "DATES"
 
 
 @dataclass(frozen=True)
 class BandsInput(Parameter):
     """The bands to use of the raster `raster`; none chosen means every band that carries information."""
 
-    raster: str = field(default="INPUT", kw_only=True)
+    raster: str = "INPUT"
 
 
 @dataclass(frozen=True)
 class SpectraInput(Parameter):
     """A layer of spectra. With `raster`, they are brought to that raster's bands; a `bundle` may outnumber these."""
 
-    raster: str = field(default=None, kw_only=True)
-    bundle: bool = field(default=False, kw_only=True)
+    raster: str = None
+    bundle: bool = False
 
 
 @dataclass(frozen=True)
 class FeaturesInput(Parameter):
     """Points or polygons, handed over in the CRS of the raster `raster`."""
 
-    raster: str = field(default="INPUT", kw_only=True)
-    geometries: tuple = field(default=("point", "polygon"), kw_only=True)
+    raster: str = "INPUT"
+    geometries: tuple = ("point", "polygon")
 
 
 @dataclass(frozen=True)
 class FieldInput(Parameter):
     """A field of the layer `layer`."""
 
-    layer: str = field(kw_only=True)
-    numeric: bool = field(default=False, kw_only=True)
-    several: bool = field(default=False, kw_only=True)
+    layer: str = REQUIRED
+    numeric: bool = False
+    several: bool = False
 
 
 @dataclass(frozen=True)
 class FileInput(Parameter):
     """A file that is no layer; `extensions` without dots."""
 
-    extensions: tuple = field(kw_only=True)
+    extensions: tuple = REQUIRED
 
 
 @dataclass(frozen=True)
 class Integer(Parameter):
     """A whole number; with `within_bands_of` it is at most that raster's number of bands."""
 
-    minimum: int = field(default=None, kw_only=True)
-    maximum: int = field(default=None, kw_only=True)
-    within_bands_of: str = field(default=None, kw_only=True)
+    minimum: int = None
+    maximum: int = None
+    within_bands_of: str = None
 
 
 @dataclass(frozen=True)
 class Real(Parameter):
     """A number."""
 
-    minimum: float = field(default=None, kw_only=True)
-    maximum: float = field(default=None, kw_only=True)
+    minimum: float = None
+    maximum: float = None
 
 
 @dataclass(frozen=True)
 class Choice(Parameter):
     """One of `options`, a dictionary of the value that scripts use and the words that people read."""
 
-    options: dict = field(kw_only=True)
+    options: dict = REQUIRED
 
 
 @dataclass(frozen=True)
@@ -160,26 +172,26 @@ class Text(Parameter):
 class DatesInput(Parameter):
     """A line of dates for the images of the parameter `rasters`; QGIS's dialog shows those that they have."""
 
-    rasters: str = field(default="IMAGES", kw_only=True)
+    rasters: str = "IMAGES"
 
 
 @dataclass(frozen=True)
-class Output:
+class Output(Declared):
     """One thing that a tool gives."""
 
     name: str
     label: str
-    help: str = field(kw_only=True)
-    optional: bool = field(default=True, kw_only=True)
-    create: bool = field(default=True, kw_only=True)   # whether QGIS's dialog asks for it unless told otherwise
-    advanced: bool = field(default=False, kw_only=True)
+    help: str
+    optional: bool = True
+    create: bool = True   # whether QGIS's dialog asks for it unless told otherwise
+    advanced: bool = False
 
 
 @dataclass(frozen=True)
 class RasterOutput(Output):
     """A raster on the input's grid."""
 
-    style: Style = field(kw_only=True)
+    style: Style = REQUIRED
 
 
 @dataclass(frozen=True)
@@ -190,15 +202,15 @@ class FolderOutput(Output):
     Those of a `dated` one are loaded, each with the time for which it stands.
     """
 
-    style: Style = field(kw_only=True)
-    dated: bool = field(default=False, kw_only=True)
+    style: Style = REQUIRED
+    dated: bool = False
 
 
 @dataclass(frozen=True)
 class LayersOutput(Output):
     """The rasters of the output `folder` as a list of layers, for the next step of a model."""
 
-    folder: str = field(kw_only=True)
+    folder: str = REQUIRED
 
 
 @dataclass(frozen=True)
@@ -219,9 +231,9 @@ class FeaturesOutput(Output):
     Of `times`, two fields of dates, each feature is shown from the first to the second.
     """
 
-    geometry: str = field(kw_only=True)   # "line" or "polygon"
-    shade: str = field(kw_only=True)
-    times: tuple = field(kw_only=True)
+    geometry: str = REQUIRED   # "line" or "polygon"
+    shade: str = REQUIRED
+    times: tuple = REQUIRED
 
 
 @dataclass(frozen=True)
@@ -233,7 +245,7 @@ class ReportOutput(Output):
 class FileOutput(Output):
     """A file that is no layer."""
 
-    extensions: tuple = field(kw_only=True)
+    extensions: tuple = REQUIRED
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Step:
     words: str = ""               # what it does, for the user
     percent: int = 0              # how far the work is when it starts,
     until: int = 0                # and when it has filled
-    folder: Path | None = None    # this folder with
+    folder: Path = None           # this folder with
     bytes: float = 0              # so much
 
 

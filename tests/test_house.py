@@ -18,6 +18,7 @@ PACKAGES = {
     "tools": SCIENCE | {"rasterio", "plotly"}, "processing_provider": {"qgis", "osgeo", "processing"},
     "ui": {"qgis", "osgeo", "processing"}}
 LIGHT = {"engine/declare.py", "engine/sentences.py", "engine/__init__.py"}
+QGIS_READS = LIGHT | {"engine/dates.py", "engine/bands.py", "engine/palette.py"}
 
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
@@ -71,6 +72,20 @@ def test_takes_only_declarations_from_the_engine_at_the_top(path):
                          ids=lambda path: str(path.relative_to(ROOT)))
 def test_takes_qt_from_qgis_only(path):
     assert not re.search(r"^\s*(from|import) (PyQt[56]|PySide)", path.read_text(encoding="utf-8"), re.M)
+
+
+@pytest.mark.parametrize("path", [ROOT / "__init__.py", ROOT / "plugin.py", ROOT / "bootstrap.py", *(
+    path for path in FILES if path.relative_to(ROOT).parts[0] in ("processing_provider", "ui", "tools")
+    or path.relative_to(ROOT).as_posix() in QGIS_READS)], ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_qgis_reads_is_python_3_9(path):
+    """Which QGIS 3.40 for macOS brings along. Tools run in the engine, whose Python is newer."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
+    newer = {"kw_only", "slots"} | ({"strict"} if path.relative_to(ROOT).parts[0] != "tools" else set())
+    for node in ast.walk(tree):
+        assert not (isinstance(node, ast.keyword) and node.arg in newer), f"{node.arg} in line {node.value.lineno}"
+        for part in ("annotation", "returns"):
+            words = getattr(node, part, None)
+            assert not (isinstance(words, ast.BinOp) and isinstance(words.op, ast.BitOr)), f"| in line {words.lineno}"
 
 
 def test_metadata_says_what_qgis_needs():

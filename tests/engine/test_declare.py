@@ -167,3 +167,11 @@ def test_a_raster_that_is_no_scene_may_have_one_band():
 def test_what_belongs_to_a_raster_belongs_to_input_unless_told_otherwise(declared):
     assert declared("X", "X", help="X.").raster == "INPUT"
     assert declared("X", "X", help="X.", raster="MSI").raster == "MSI"
+
+
+def test_a_declaration_that_leaves_out_what_it_has_to_say_is_refused():
+    for kind, given in ((Choice, {}), (RasterOutput, {"help": "Maps."})):
+        with pytest.raises(TypeError):
+            kind("NAME", "Label", **given)
+    with pytest.raises(TypeError, match="KIND does not say: options"):
+        Choice("KIND", "Kind", help="Which.")
