@@ -21,7 +21,7 @@ def main(arguments):
     os.dup2(2, 1)
 
     def tell(message):
-        answers.write(json.dumps(message, ensure_ascii=False, default=lambda number: number.item()) + "\n")  # numpy's
+        answers.write(line_of(message))
         answers.flush()
 
     try:
@@ -38,6 +38,11 @@ def main(arguments):
     except Exception as error:
         tell(failure(error))
         return 1
+
+
+def line_of(message):
+    """A message as a line of JSON, in which numpy's numbers are Python's."""
+    return json.dumps(message, ensure_ascii=False, default=lambda number: number.item()) + "\n"
 
 
 def leave_a_core():

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     os.dup2(2, 1)
 
     def tell(message):
-        answers.write(json.dumps(message, ensure_ascii=False) + "\n")
+        answers.write(main.line_of(message))
 
     for line in sys.stdin:
         try:
