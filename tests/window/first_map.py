@@ -13,17 +13,15 @@ import traceback
 from pathlib import Path
 
 import qgis.utils
-from osgeo import gdal
 from qgis.core import QgsProject, QgsRasterLayer
 from qgis.gui import QgsFileWidget, QgsProcessingAlgorithmDialogBase
 from qgis.PyQt.QtCore import QPoint, QRect, Qt, QTimer
-from qgis.PyQt.QtGui import QColor, QImage, QPainter, QPen, qRgb
+from qgis.PyQt.QtGui import QColor, QImage, QPainter, QPen
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import (QAbstractButton, QApplication, QDialog, QLabel, QLineEdit, QMessageBox, QProgressBar,
                                  QToolButton, QTreeView, QWidget)
 from qgis.utils import iface
 
-gdal.UseExceptions()
 SHOTS = Path(os.environ["SUBPIXEL_SHOTS"])
 FOUND = {"seconds": {}}
 PATIENCE = 30    # seconds to wait for what a click brings up
@@ -147,17 +145,7 @@ def photograph(name, widget=None, place=None):
         painter.setPen(QPen(MARK, 3))
         painter.drawRoundedRect(QRect(widget.mapToGlobal(place.topLeft()), place.size()).adjusted(-4, -4, 4, 4), 6, 6)
     painter.end()
-    file = str(SHOTS / f"{name}.png")
-    shot.convertToFormat(QImage.Format.Format_RGB888).save(file)
-    with_fewer_colours(shot, file).save(file, "png", 0)
-
-
-def with_fewer_colours(image, file):
-    """An image in the 256 colours that suit it best, a third of the bytes; the file holds it too."""
-    saved, colours = gdal.Open(file), gdal.ColorTable()
-    gdal.ComputeMedianCutPCT(*(saved.GetRasterBand(band) for band in (1, 2, 3)), 256, colours)
-    table = [qRgb(*colours.GetColorEntry(number)[:3]) for number in range(colours.GetCount())]
-    return image.convertToFormat(QImage.Format.Format_Indexed8, table, Qt.ImageConversionFlag.AvoidDither)
+    shot.convertToFormat(QImage.Format.Format_RGB888).save(str(SHOTS / f"{name}.png"))
 
 
 # the journey
