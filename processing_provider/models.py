@@ -6,6 +6,7 @@ from qgis.PyQt.QtGui import QIcon
 from ..engine.declare import Group
 from .engine_python import ROOT
 from .pages import page_of
+from .parameters import files_of_folders
 from .words import tr, words_of_group
 
 ICON = str(ROOT / "icon.svg")
@@ -20,8 +21,8 @@ class ShippedModel(QgsProcessingModelAlgorithm):
         taken = self.loadVariant(model)
         for definition in self.parameterDefinitions():
             definition.setHelp(model["help"].get(definition.name()) or tr(definition.help()))
-        for output in self.destinationParameterDefinitions():   # which are called after the outputs of steps
-            output.setDescription(tr(output.description()))
+        for output in [*self.destinationParameterDefinitions(), *self.outputDefinitions()]:
+            output.setDescription(tr(output.description()))   # which are called after the outputs of steps
         return taken
 
     def createInstance(self):
@@ -29,6 +30,13 @@ class ShippedModel(QgsProcessingModelAlgorithm):
         copy.take(self.toVariant())
         copy.setProvider(self.provider())
         return copy
+
+    def checkParameterValues(self, parameters, context):
+        """QGIS's own parameter for several layers would refuse a folder of rasters, which the steps take."""
+        several = {definition.name() for definition in self.parameterDefinitions() if definition.type() == "multilayer"}
+        given = {name: files_of_folders(value) if name in several and value else value
+                 for name, value in parameters.items()}
+        return super().checkParameterValues(given, context)
 
     def displayName(self):
         return tr(self.helpContent().get("TITLE", self.name()))

@@ -1,5 +1,7 @@
 """The models that ship with the plugin: in the toolbox, and working on a scene whose answer is known."""
 
+import os
+
 import fixtures
 import numpy as np
 import pytest
@@ -19,6 +21,15 @@ def test_every_model_is_in_the_toolbox(qgis):
     for model in models:
         assert model.groupId() in {group.id for group in Group} and model.displayName() != model.name()
         assert model.shortHelpString() and model.canExecute() == (True, "")
+
+
+def test_outputs_of_a_model_are_called_in_the_language_of_qgis(qgis, monkeypatch):
+    """In the dialog and in its help, which takes them from another list."""
+    from subpixel.processing_provider.models import load_models
+    monkeypatch.setattr("subpixel.processing_provider.models.tr", lambda text: f"<{text}>")
+    model = next(model for model in load_models() if model.name() == "unmixscene")
+    for outputs in (model.destinationParameterDefinitions(), model.outputDefinitions()):
+        assert sorted(output.description() for output in outputs) == ["<Abundances>", "<Composite>", "<Endmembers>"]
 
 
 def test_models_survive_a_refresh_of_the_provider(qgis):
@@ -76,6 +87,15 @@ def test_model_says_what_it_asks_for_and_gives(qgis, model):
     assert algorithm.destinationParameterDefinitions()
 
 
+@pytest.mark.parametrize("model", [name.replace("_", "") for name in MODELS])
+def test_model_asks_for_its_layers_first_and_for_the_seed_last(qgis, model):
+    """Where a model holds no order of its own, QGIS sorts what it asks for by the alphabet."""
+    algorithm = QgsApplication.processingRegistry().algorithmById(f"subpixel:{model}")
+    asked = [definition for definition in algorithm.parameterDefinitions() if not definition.isDestination()]
+    assert asked[0].type() in ("raster", "multilayer", "source")
+    assert "SEED" not in [definition.name() for definition in asked[:-1]]
+
+
 def test_compare_methods_gives_the_same_materials_three_times(run, examples, tmp_path):
     outputs = targets("comparemethods", tmp_path)
     results = run("comparemethods", {"INPUT": examples["scene"], "COUNT": 3, "SEED": 0, **outputs})
@@ -116,8 +136,10 @@ def test_change_between_dates_takes_both_images_in_their_order(run, examples, tm
 
 
 def test_events_in_a_series_are_found_where_they_are(run, examples, tmp_path):
+    """With the folder of the images, which may be given in place of each of them."""
     outputs = targets("eventsinseries", tmp_path)
-    run("eventsinseries", {"IMAGES": examples["eventimages"], "COUNT": 4, "SAMPLES": examples["eventsamples"],
+    folder = os.path.dirname(examples["eventimages"][0])
+    run("eventsinseries", {"IMAGES": folder, "COUNT": 4, "SAMPLES": examples["eventsamples"],
                            "EVENTFIELD": "event", "DATEFIELD": "eventdate", "SEED": 0, **outputs})
     events = gdal.Open(outputs["events"]).ReadAsArray()
     began = gdal.Open(outputs["dates_of_the_events"]).ReadAsArray()
