@@ -76,13 +76,19 @@ def wavelengths(items, imagery, header):
         return of_bands(imagery, imagery_key), "um"
 
     centres, unit = find("wavelength", "CENTRAL_WAVELENGTH_UM")
-    if not centres:
+    if not centres or _count_bands(centres, unit):
         return None, None
     centres = to_nanometres(centres, unit)
     if not all(math.isfinite(centre) and centre > 0 for centre in centres):
         return None, None
     widths, unit = find("fwhm", "FWHM_UM")
     return centres, _widths_to_nanometres(widths, unit, centres) if widths else None
+
+
+def _count_bands(centres, unit):
+    """Whether what stands for wavelengths are numbers of bands, as ENVI writes them for bands that have none."""
+    known = (unit or "").strip().lower() in {*NANOMETRES, *WAVENUMBERS}
+    return not known and len(centres) > 1 and centres == list(range(1, len(centres) + 1))
 
 
 def _widths_to_nanometres(widths, unit, centres):
@@ -97,11 +103,11 @@ def _widths_to_nanometres(widths, unit, centres):
 
 def bad_bands(items, header):
     """True for each band that a raster flags as bad (`bbl` 0), in its band items or the ENVI list in its header."""
-    flags = [each.get("bbl") for each in items]
-    if any(flag is None for flag in flags):
+    flags = [numbers(each.get("bbl"))[:1] for each in items]
+    if not all(flags):
         listed = numbers(header.get("bbl"))
-        flags = listed if len(listed) == len(items) else [1] * len(items)
-    return [float(flag) == 0 for flag in flags]
+        flags = [[flag] for flag in listed] if len(listed) == len(items) else [[1]] * len(items)
+    return [flag == [0] for flag in flags]
 
 
 def is_profile(profile):

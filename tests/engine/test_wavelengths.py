@@ -105,6 +105,12 @@ def test_any_unit_of_length_comes_out_in_nanometres(tmp_path, unit, factor):
     assert found(path) == [CENTRES, WIDTHS]
 
 
+@pytest.mark.parametrize("unit, expected", [("Index", None), ("Unknown", None), (None, None),
+                                            ("Micrometers", [1000, 2000, 3000]), ("nm", [1, 2, 3])])
+def test_numbers_of_bands_are_no_wavelengths(tmp_path, unit, expected):
+    assert found(scene(tmp_path, items([1, 2, 3], unit)))[0] == expected
+
+
 @pytest.mark.parametrize("unit", ["Wavenumber", "cm-1", "1/cm"])
 def test_wavenumbers_become_wavelengths_and_their_widths_widths(tmp_path, unit):
     numbers_ = [10000, 1000, 4000]
@@ -159,13 +165,15 @@ def test_numbers_of_an_envi_list(text, expected):
 
 @pytest.mark.parametrize("bands, header", [
     ([{"bbl": 1}, {"bbl": 0}, {"bbl": "1.0"}], {}), ((), {"bbl": "{1, 0, 1}"}),
-    ([{"bbl": 1}, {"bbl": 0}, {"bbl": 1}], {"bbl": "{0, 0, 0}"})])
+    ([{"bbl": 1}, {"bbl": 0}, {"bbl": 1}], {"bbl": "{0, 0, 0}"}),
+    ([{"bbl": "good"}, {"bbl": "bad"}, {"bbl": "good"}], {"bbl": "{1, 0, 1}"})])
 def test_bands_flagged_as_bad_are_found(tmp_path, bands, header):
     with rasterio.open(scene(tmp_path, bands, header=header)) as file:
         assert read_bad_bands(file).tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("bands, header", [((), {}), ([{"bbl": 0}], {}), ((), {"bbl": "{0, 0}"})])
+@pytest.mark.parametrize("bands, header", [((), {}), ([{"bbl": 0}], {}), ((), {"bbl": "{0, 0}"}),
+                                           ([{"bbl": "?"}] * 3, {})])
 def test_without_a_flag_for_every_band_none_is_bad(tmp_path, bands, header):
     with rasterio.open(scene(tmp_path, bands, header=header)) as file:
         assert not read_bad_bands(file).any()
