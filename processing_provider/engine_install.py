@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from qgis.core import QgsNetworkAccessManager
-from qgis.PyQt.QtCore import QObject, QProcess, QTimer, QUrl, pyqtSignal
+from qgis.PyQt.QtCore import QLockFile, QObject, QProcess, QTimer, QUrl, pyqtSignal
 from qgis.PyQt.QtNetwork import QNetworkProxy
 
 from . import engine_python, interpreters
@@ -232,7 +232,7 @@ def installing(requirements, index=""):
     The older environment stays until the new one is complete and has passed its test. Returns what it has (see `state`
     in engine/selftest.py).
     """
-    folder = None
+    lock = None
     try:
         engines = engine_python.engines()
         engines.mkdir(parents=True, exist_ok=True)
@@ -240,6 +240,8 @@ def installing(requirements, index=""):
         needed = CORE + (DEEP if Path(requirements).name == "requirements-deep.txt" else 0)
         _check_room(engines, needed)
         folder = Path(tempfile.mkdtemp(prefix="env-", dir=engines))
+        lock = lock_of(folder)
+        lock.tryLock(0)
         python = yield from making(folder)
         (folder / "tmp").mkdir(exist_ok=True)
         command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar=off",
@@ -251,7 +253,16 @@ def installing(requirements, index=""):
         engine_python.complete(folder)
         return found
     finally:
+        if lock:
+            lock.unlock()
         sweep()
+
+
+def lock_of(folder):
+    """The lock of an environment that is being made, which counts as long as the QGIS that took it is there."""
+    lock = QLockFile(str(folder.with_name(f"making-{folder.name}")))
+    lock.setStaleLockTime(0)
+    return lock
 
 
 def _check_room(folder, needed):
@@ -322,8 +333,13 @@ def remove():
 
 
 def sweep():
-    """Delete every environment but the complete one, while nobody waits. What cannot be deleted is, the next time."""
+    """
+    Delete every environment but the complete one and those that are being made, also by another QGIS of this profile.
+
+    Nobody waits for it. What cannot be deleted is, the next time.
+    """
     keep = engine_python.private()
     for folder in engine_python.engines().glob("env-*"):
-        if folder != keep:
+        if folder != keep and (lock := lock_of(folder)).tryLock(0):
+            lock.unlock()
             threading.Thread(target=shutil.rmtree, args=(folder, True), name=f"sweep {folder}").start()

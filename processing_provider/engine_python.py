@@ -125,8 +125,9 @@ def missing(python, packages):
     surroundings = environment(python)
     try:
         answer = subprocess.run(  # nosec B603: a list of arguments, no shell
-            [str(python), "-c", question, *packages], capture_output=True, text=True, timeout=60, check=True,
-            stdin=subprocess.DEVNULL, env={key: surroundings.value(key) for key in surroundings.keys()},
+            [str(python), "-c", question, *packages], capture_output=True, encoding="utf-8", errors="replace",
+            timeout=60, check=True, stdin=subprocess.DEVNULL,
+            env={key: surroundings.value(key) for key in surroundings.keys()},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
         lacking = json.loads(answer.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):

@@ -174,9 +174,9 @@ class EnginePage(QgsOptionsPageWidget):
         self._origin.setText(words_of_origin(origin))
         self._disk.setText(tr("{size} where your QGIS profile is").format(size=QLocale().formattedDataSize(
             disk.bytesAvailable(), 1, QLocale.DataSizeFormat.DataSizeSIFormat)))
+        self._looker.cancel()
         for label in (self._core, self._torch):
             label.setText("...")
-        self._looker.cancel()
         self._looker.start(engine_install.looking(python))
         self._enable()
 
@@ -233,8 +233,8 @@ class EnginePage(QgsOptionsPageWidget):
             self._core.setText(words_of_packages([package for package in packages if not package["deep"]]))
             deep = [package for package in packages if package["deep"]]
             self._torch.setText(words_of_packages(deep))
-            if not self._work.running():
-                self._deep.setChecked(all(package["found"] for package in deep))
+            if all(package["found"] for package in deep):
+                self._deep.setChecked(True)
             if engine_python.chosen()[1] is Origin.PRIVATE and outdated(packages):
                 self._show_status(tr("The engine was installed for another version of Subpixel. Choose Install again "
                                      "to renew it."), False)

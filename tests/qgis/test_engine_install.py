@@ -5,6 +5,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 import threading
 import zipfile
 from collections import namedtuple
@@ -138,6 +139,36 @@ def test_installing_cancelling_failing_and_removing(install, tmp_path, monkeypat
 
     install.remove()
     assert private() is None and environments(install) == [] and chosen()[1] is Origin.QGIS
+
+
+def test_what_another_qgis_is_making_is_left_to_it(install):
+    engines = install.engine_python.engines()
+    theirs, left = engines / "env-theirs", engines / "env-left"
+    theirs.mkdir(parents=True)
+    left.mkdir()
+    crashing = ("import os, sys; from qgis.PyQt.QtCore import QLockFile; lock = QLockFile(sys.argv[1]); "
+                "lock.tryLock(0); os._exit(0)")
+    subprocess.run([sys.executable, "-c", crashing, engines / "making-env-left"], check=True)
+    assert environments(install) == ["env-left", "env-theirs", "making-env-left"]
+    lock = install.lock_of(theirs)
+    assert lock.tryLock(0)
+    install.remove()
+    assert environments(install) == ["env-theirs", "making-env-theirs"]
+    lock.unlock()
+    install.remove()
+    assert environments(install) == []
+
+
+def test_an_environment_is_locked_while_it_is_made(install, monkeypatch):
+    held = []
+
+    def making(folder):
+        held.append(not install.lock_of(folder).tryLock(0))
+        yield from install.done(install.Step([PYTHON, "-c", "raise SystemExit(1)"]))
+
+    monkeypatch.setattr(install, "making", making)
+    ran(install.installing(install.engine_python.ROOT / "requirements.txt"))
+    assert held == [True] and environments(install) == []
 
 
 def test_an_environment_is_made_by_the_first_that_can(install, tmp_path, monkeypatch):
@@ -407,6 +438,10 @@ def test_the_page_installs_checks_and_removes(install, page, monkeypatch):
     assert page.says("origin") == "Installed from this page, into your QGIS profile."
     assert page.says("python").startswith(str(install.engine_python.private()))
 
+    page.look()
+    page.look()   # while it is still looking
+    assert page.says("core") == "..."
+    page.wait(page._looker.finished)
     page.part(QPushButton, "check").click()
     page.wait(page.finished)
     assert page.says("status").startswith("The engine works")
@@ -425,11 +460,13 @@ def test_the_page_installs_checks_and_removes(install, page, monkeypatch):
 def test_the_page_says_why_it_failed_and_cancels(install, page, monkeypatch):
     monkeypatch.setattr(install, "making", lambda folder: install.done(install.Step(
         [PYTHON, "-c", "import sys; sys.exit('[Errno 28] No space left on device')"])))
+    page.part(QCheckBox, "deep").setChecked(True)
     page.part(QPushButton, "install").click()
     page.wait(page.finished)
     assert page.says("status").startswith("There is no room left") and "No space left" in page._log.toPlainText()
     assert not page._log_box.isCollapsed()
     page.wait(page._looker.finished)
+    assert page.part(QCheckBox, "deep").isChecked()   # to install again
 
     monkeypatch.setattr(install, "making", lambda folder: install.done(install.Step(
         [PYTHON, "-c", "import time; time.sleep(60)"])))

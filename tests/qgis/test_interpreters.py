@@ -108,6 +108,14 @@ def test_on_this_computer_qgiss_own_interpreter_is_one_that_runs(qgis):
     assert python in [type(python)(place) for place in candidates(engine_python.machine(), os.path.isfile)]
 
 
+def test_what_an_interpreter_prints_is_read_in_whatever_encoding(qgis, tmp_path):
+    from subpixel.processing_provider import engine_python
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nprintf "\\377" >&2; printf "\\377\\n"; exec {os.environ["SUBPIXEL_PYTHON"]} "$@"\n')
+    python.chmod(0o755)
+    assert engine_python.missing(python, ("numpy", "nosuchpackage")) == ["nosuchpackage"]
+
+
 def test_the_engines_python_is_the_first_of_those_that_may_run_it(qgis, tmp_path, monkeypatch):
     from processing.core.ProcessingConfig import ProcessingConfig
 
