@@ -3,6 +3,7 @@
 import csv
 import gc
 import json
+import re
 import resource
 import xml.etree.ElementTree
 from pathlib import Path
@@ -480,6 +481,18 @@ def test_pinned_spectra_become_endmembers_that_fcls_takes(dock, files, run, tmp_
         np.testing.assert_allclose(A[:, row, col], np.eye(3)[number], atol=1e-4)
 
 
+def test_where_a_spectrum_comes_from_is_told_in_degrees_too(dock, canvas, files):
+    add(raster(files["scene"]))
+    canvas.setDestinationCrs(QgsCoordinateReferenceSystem(WGS84))
+    dock.pick(QgsCoordinateTransform(QgsCoordinateReferenceSystem("EPSG:32633"), QgsCoordinateReferenceSystem(WGS84),
+                                     QgsProject.instance()).transform(WET))
+    told = said(dock).rpartition(" ")[2]
+    assert re.fullmatch(r"15\.\d{4},52\.\d{4}", told)
+    dock.pin()
+    dock.send(None)
+    assert next(dock.choice().endmembers.getFeatures())["source"].endswith(f" {told}")
+
+
 @pytest.fixture
 def library(files, tmp_path):
     """A layer of one spectrum in a GeoPackage, with points in degrees."""
@@ -602,7 +615,8 @@ def test_ticks_are_round_numbers(qgis, low, high, most, expected):
     np.testing.assert_allclose(steps(low, high, most), expected, rtol=1e-9, atol=1e-20)
 
 
-@pytest.mark.parametrize("values", [[None] * 5, [3.0] * 5, [0.0, None, None, None, 0.0], [1e30, -1e30, 0, 1, 2]])
+@pytest.mark.parametrize("values", [[None] * 5, [3.0] * 5, [0.0, None, None, None, 0.0], [1e30, -1e30, 0, 1, 2],
+                                    [3e37] * 5])
 def test_odd_values_are_drawn_without_a_fault(qgis, values):
     from subpixel.ui.explorer.plot import Bars, Chart, Line, Plot
     plot = Plot()

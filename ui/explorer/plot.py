@@ -296,7 +296,7 @@ def _range(chart):
     low, high = min([chart.floor, *values]), max([chart.ceiling, *values])
     if not low <= high:
         return 0.0, 1.0
-    spare = 0.04 * (high - low) or 0.5
+    spare = 0.04 * (high - low) or max(0.5, 0.04 * abs(high))   # 0.5 is nothing beside 1e37
     return low if low == chart.floor else low - spare, high if high == chart.ceiling else high + spare
 
 

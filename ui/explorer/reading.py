@@ -54,6 +54,11 @@ class Reading:
         return [None if bad else value for value, bad in zip(self.values, self.facts.bad)]
 
     @property
+    def place(self):
+        """Where it is, in words."""
+        return self.point.toString(4 if self.crs.isGeographic() else 1)
+
+    @property
     def rmse(self):
         """Of the mixture; None where there is none."""
         return self.mixture and fit.rmse(self.spectrum, self.mixture)
@@ -175,8 +180,7 @@ def _series(choice, point, crs, rasters, project):
 
 def words_of(reading):
     """What stands above the plot: the place, and how well the mixture fits."""
-    place = tr("{image} at {point}").format(image=reading.image, point=reading.point.toString(4 if
-                                            reading.crs.isGeographic() else 1))
+    place = tr("{image} at {point}").format(image=reading.image, point=reading.place)
     if reading.rmse is None or reading.angle is None:
         return place
     return tr("{place}. Mixture: RMSE {rmse}, spectral angle {angle}°").format(

@@ -33,7 +33,7 @@ def features_of(pins, crs):
     except NothingThere as problem:
         raise NotSent(str(problem)) from problem
     return [{"name": name, "profile": reading.profile, "attributes": {}, "point": [point.x(), point.y()],
-             "source": tr("{image}, pixel at {point}").format(image=reading.image, point=reading.point.toString(2))}
+             "source": tr("{image}, pixel at {point}").format(image=reading.image, point=reading.place)}
             for (name, reading), point in zip(pins, points)]
 
 
