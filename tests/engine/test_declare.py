@@ -154,6 +154,30 @@ def test_what_may_work_is_not_complained_about(values, facts):
     assert complaint(Mixer(), values, facts) is None
 
 
+def test_a_bundle_may_hold_more_spectra_than_there_are_bands():
+    class Many(Tool):
+        """Unmixes."""
+
+        image = RasterInput("INPUT", "Image", help="A scene.")
+        library = SpectraInput("ENDMEMBERS", "Library", help="Spectra.", raster="INPUT", bundle=True)
+
+    assert complaint(Many(), {}, {"INPUT": {"bands": 5}, "ENDMEMBERS": {"spectra": 6}}) is None
+
+
+@pytest.mark.parametrize("words, sentence", [
+    ("2020-05-01, 2020-05-01", "2020-05-01 comes after 2020-05-01"),
+    ("2020-05-01, 2020-04-30", "2020-04-30 comes after 2020-05-01"), ("2020-05-01", "There are 1 dates for 2 images"),
+    ("2020-05-01, 2020-05-02", "None")])
+def test_dates_rise_from_image_to_image(words, sentence):
+    class Course(Tool):
+        """Follows."""
+
+        images = RastersInput("IMAGES", "Images", help="Scenes.")
+        dates = DatesInput("DATES", "Dates", help="Theirs.", optional=True)
+
+    assert sentence in str(complaint(Course(), {"DATES": words}, {"IMAGES": {"images": [("a", 5), ("b", 5)]}}))
+
+
 def test_a_raster_that_is_no_scene_may_have_one_band():
     class Map(Tool):
         """Draws."""

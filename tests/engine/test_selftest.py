@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 from conftest import ROOT
@@ -28,17 +30,27 @@ def test_an_engine_that_works_says_what_it_has():
     assert [name for name in found if found[name]["deep"]] == ["torch"]
 
 
-def test_an_engine_that_computes_wrongly_is_found_out():
+@pytest.mark.parametrize("wrong_by", [0.01, float("nan")])
+def test_an_engine_that_computes_wrongly_is_found_out(wrong_by):
     from subpixel.engine.main import run
 
     def wrong(job, tell):
         import rasterio
         run(job, tell)
         with rasterio.open(job["outputs"]["ABUNDANCES"], "r+") as file:
-            file.write(file.read() + 0.01)
+            file.write(file.read() + wrong_by)
 
-    with pytest.raises(UserError, match="missed by 0.01"):
+    with pytest.raises(UserError, match=f"missed by {wrong_by}"):
         selftest(wrong)
+
+
+def test_torch_is_tried_where_it_is_installed(monkeypatch):
+    from subpixel.engine.main import run
+    torch = ModuleType("torch")
+    torch.__spec__ = ModuleSpec("torch", None)
+    monkeypatch.setitem(sys.modules, "torch", torch)   # as one whose libraries are damaged
+    with pytest.raises(AttributeError, match="torch"):
+        selftest(run)
 
 
 def test_a_missing_package_is_named(tmp_path):

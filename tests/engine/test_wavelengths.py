@@ -66,6 +66,14 @@ def test_the_envi_domain_is_read(tmp_path):
     assert found(scene(tmp_path, names=header)) == [CENTRES, WIDTHS]
 
 
+def test_keys_may_be_written_otherwise(tmp_path):
+    far = [0.05, 0.1, 0.15]   # in millimetres, which nobody would guess
+    bands = [{"Wavelength": centre, "wavelength_unit": "mm"} for centre in far]
+    assert found(scene(tmp_path, bands))[0] == [50e3, 100e3, 150e3]
+    header = {"Wavelength": listed(far), "Wavelength_Units": "mm"}
+    assert found(scene(tmp_path, header=header))[0] == [50e3, 100e3, 150e3]
+
+
 def test_band_items_go_before_the_header_and_the_header_before_imagery(tmp_path):
     other, third = [1, 2, 3], [1001, 1002, 1003]
     header = {"wavelength": listed(other), "wavelength_units": "nm"}
@@ -122,7 +130,7 @@ def test_wavenumbers_become_wavelengths_and_their_widths_widths(tmp_path, unit):
 
 def test_an_unknown_unit_is_guessed_from_the_largest_number():
     assert to_nanometres([0.4, 2.5, 14]).tolist() == [400, 2500, 14000]
-    assert to_nanometres([99, 101]).tolist() == [99, 101]
+    assert to_nanometres([99, 101]).tolist() == [99, 101] and to_nanometres([50, 100]).tolist() == [50, 100]
     assert to_nanometres([np.nan, 0.5])[1] == 500
     assert np.isnan(to_nanometres([np.nan])).all()
 
@@ -131,6 +139,10 @@ def test_an_unknown_unit_is_guessed_from_the_largest_number():
                                                   ("Micrometers", [value / 1e3 for value in CENTRES])])
 def test_widths_in_nanometres_stay_so_whatever_unit_the_wavelengths_have(tmp_path, centre_unit, centres):
     assert found(scene(tmp_path, items(centres, centre_unit, WIDTHS))) == [CENTRES, WIDTHS]
+
+
+def test_broad_bands_stay_broad(tmp_path):
+    assert found(scene(tmp_path, items(CENTRES, "nm", [200, 250, 900]))) == [CENTRES, [200, 250, 900]]
 
 
 def test_wavelengths_keep_the_order_of_their_bands(tmp_path):

@@ -460,6 +460,25 @@ def test_the_numbers_are_saved_with_a_row_per_wavelength(dock, files, tmp_path):
     assert "cannot be written: No such file or directory" in said(dock)
 
 
+def test_images_with_and_without_wavelengths_share_the_numbers_of_their_bands(dock, files, tmp_path):
+    plain = fixtures.raster(tmp_path / "plain.tif", fixtures.scene_cube()[:5], geotransform=UPRIGHT)
+    file = gdal.Open(plain, gdal.GA_Update)
+    for number in range(1, 6):
+        file.GetRasterBand(number).SetMetadataItem("bbl", "0" if number == 3 else "1")
+    del file
+    scene, plain = add(raster(files["scene"]), raster(plain))
+    pinned(dock, PLACE)
+    dock._image.setLayer(plain)
+    dock.pick(WET)
+    dock.save_tables(str(tmp_path / "pixels.csv"))
+    saved = rows(tmp_path / "pixels.csv")
+    assert [row["band"] for row in saved] == [str(number) for number in range(1, fixtures.BANDS + 1)]
+    values = fixtures.scene_cube()[:, PLACE[1], PLACE[0]]
+    assert [float(row["Pixel 1"]) for row in saved] == values.tolist()
+    assert [float(row["Pixel"]) for row in saved[:5]] == values[:5].tolist() and saved[5]["Pixel"] == ""
+    assert [row["bad"] for row in saved] == ["0", "0", "1"] + ["0"] * (fixtures.BANDS - 3)
+
+
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_pinned_spectra_become_endmembers_that_fcls_takes(dock, files, run, tmp_path, kind):
     image = add(raster(files["scene"]))

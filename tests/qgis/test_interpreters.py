@@ -72,9 +72,9 @@ LAYOUTS = {
     "Linux, conda": (
         Machine("linux", "/home/ana/miniforge3/envs/qgis", "3.12", "/home/ana/miniforge3/envs/qgis/bin/qgis",
                 "/home/ana", ("/home/ana/miniforge3/envs/qgis/bin", "/usr/bin")),
-        ["/home/ana/miniforge3/envs/qgis/bin/python3.12", "/usr/bin/python3"],
+        ["/home/ana/miniforge3/envs/qgis/bin/python3.12", "/usr/bin/python3", "/home/ana/.cargo/bin/uv"],
         "/home/ana/miniforge3/envs/qgis/bin/python3.12",
-        ["/home/ana/miniforge3/envs/qgis/bin/python3.12", "/usr/bin/python3"], None),
+        ["/home/ana/miniforge3/envs/qgis/bin/python3.12", "/usr/bin/python3"], "/home/ana/.cargo/bin/uv"),
     "NixOS": (
         Machine("linux", "/nix/store/abc-python3-3.12.8", "3.12", "/nix/store/def-qgis-3.40.6/bin/.qgis-wrapped",
                 "/home/ana", ("/run/current-system/sw/bin",)),

@@ -31,18 +31,21 @@ def _write(path, rows):
 
 
 def _spectra(pixels):
+    axis = "wavelength_nm" if all(reading.facts.wavelengths for _, reading in pixels) else "band"
     columns, bad = {}, {}
+
+    def along(reading, values):
+        return dict(zip(reading.facts.wavelengths if axis == "wavelength_nm" else range(1, len(values) + 1), values))
+
     for name, reading in pixels:
-        columns[name] = zip(reading.facts.x, reading.values)
+        columns[name] = along(reading, reading.values)
         if reading.mixture:
-            columns[f"{name} mixture"] = zip(reading.facts.x, reading.mixture)
-        for x, flag in zip(reading.facts.x, reading.facts.bad):
+            columns[f"{name} mixture"] = along(reading, reading.mixture)
+        for x, flag in along(reading, reading.facts.bad).items():
             bad[x] = bad.get(x, False) or flag
     for _, reading in pixels:
         for endmember, values in reading.endmembers.items():
-            columns.setdefault(f"endmember {endmember}", zip(reading.facts.x, values))
-    columns = {name: dict(points) for name, points in columns.items()}
-    axis = "wavelength_nm" if all(reading.facts.wavelengths for _, reading in pixels) else "band"
+            columns.setdefault(f"endmember {endmember}", along(reading, values))
     return [[axis, "bad", *columns]] + [[x, int(bad[x]), *(column.get(x) for column in columns.values())]
                                         for x in sorted(bad)]
 
