@@ -75,7 +75,6 @@ def complete(folder):
         written = engines() / f"{COMPLETE}.new"
         written.write_text(folder.name, encoding="utf-8")
         os.replace(written, engines() / COMPLETE)
-    _complete.clear()
 
 
 def chosen():
