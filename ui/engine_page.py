@@ -302,10 +302,13 @@ class Engine:
         self._factory = PageFactory(self.work)
         iface.registerOptionsWidgetFactory(self._factory)
         self._message = None
+        self._later = QTimer(singleShot=True, interval=DELAY)
+        self._later.timeout.connect(self._greet)
         if not QgsSettings().value(GREETED, False, type=bool):
-            QTimer.singleShot(DELAY, self._greet)
+            self._later.start()
 
     def unload(self):
+        self._later.stop()
         self.work.finished.disconnect(self._tell_end)
         self.work.cancel()
         self._iface.unregisterOptionsWidgetFactory(self._factory)

@@ -133,6 +133,7 @@ def test_installing_cancelling_failing_and_removing(install, tmp_path, monkeypat
 
     monkeypatch.setattr(install, "making", lambda folder: none_but(executable_in(first)))
     (requirements.parent / "requirements-deep.txt").write_text("nosuchthing==1.0\n")
+    (requirements.parent / "nosuchthing-1.0.tar.gz").touch()   # which would have to be compiled
     work = ran(install.installing(requirements.parent / "requirements-deep.txt"))
     assert work.ended == [False] and "gives no nosuchthing==1.0 for this computer" in work.sentence
     assert private() == first and environments(install) == ["complete", first.name]
@@ -513,6 +514,10 @@ def test_the_first_start_offers_to_install_and_unloading_takes_all_back(install,
     monkeypatch.setattr(engine_page, "DELAY", 0)
     QgsSettings().remove(GREETED)
     window, loop = Interface(), QEventLoop()
+    Engine(window).unload()   # before it has greeted
+    QTimer.singleShot(100, loop.quit)
+    loop.exec()
+    assert window.bar.items() == []
     engine = Engine(window)
     QTimer.singleShot(100, loop.quit)
     loop.exec()
