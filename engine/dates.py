@@ -3,14 +3,14 @@
 import re
 from datetime import datetime, timedelta
 
-from .sentences import UserError
+from .sentences import UserError, phrase
 
 METADATA = ("start_time", "acquisition_date", "acquisition_time", "acquisitiondatetime", "acquisition time",
             "acquisition date", "date_acquired", "sensing_time", "datatake_sensing_start", "product_start_time",
             "product_starttime", "time_coverage_start", "temporalcoverage_starttime", "starttime", "rangebeginningdate")
 FIRST, LAST = 1900, 2199
-SOURCES = {"layer": "the layer's temporal properties", "metadata": "its metadata", "name": "its name",
-           "given": "the parameter Dates"}
+SOURCES = {"layer": phrase("the layer's temporal properties"), "metadata": phrase("its metadata"),
+           "name": phrase("its name"), "given": phrase("the parameter Dates")}
 
 _ISO = re.compile(r"\s*(\d{4})(?:[-/]?(\d{2})(?:[-/]?(\d{2}))?)?(?:[T ](\d{2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?)?"
                   r"\s*(Z|UTC|[+-]\d{2}:?\d{2})?\s*$", re.IGNORECASE)

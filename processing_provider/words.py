@@ -9,7 +9,8 @@ from qgis.core import QgsApplication
 I18N = Path(__file__).resolve().parent.parent / "i18n"
 TRADITIONAL = "Hant", "TW", "HK", "MO"   # Chinese that Simplified Chinese does not stand for
 PHRASES = {"label", "low_label", "high_label", "smallest_label", "largest_label", "what", "how", "which", "or_zero",
-           "way", "way_out", "kind", "done", "method"}   # places of sentences that are filled with texts themselves
+           "way", "way_out", "kind", "done", "method",
+           "source", "reason"}   # places of sentences that are filled with texts themselves
 
 
 def catalogue_for(locale):

@@ -38,6 +38,14 @@ def test_a_sentence_of_the_engine_is_said_in_qgis_s_language(german):
     assert words.tr("Number of endmembers") in said and "must be" not in said
 
 
+@pytest.mark.parametrize("template, place, text", [
+    ("{date}: {image} (date from {source})", "source", "its metadata"),
+    ("Bad, {reason}: {bands}.", "reason", "low signal-to-noise ratio")])
+def test_words_that_fill_a_place_are_said_in_qgis_s_language(german, template, place, text):
+    said = words.spoken(template, {"date": "2020-05-01", "image": "a.tif", "bands": "1-3", place: text})
+    assert words.tr(text) in said and text not in said
+
+
 def test_a_check_before_the_run_names_the_parameter_in_qgis_s_language(german, examples):
     tool = QgsApplication.processingRegistry().createAlgorithmById("subpixel:vca")
     passed, reason = tool.checkParameterValues({"INPUT": examples["scene"], "COUNT": 0}, QgsProcessingContext())

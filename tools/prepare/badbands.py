@@ -3,6 +3,7 @@
 import re
 
 from ...engine.declare import Choice, Flag, Group, NumberOutput, RasterOutput, Real, Style, TableOutput, Text, Tool
+from ...engine.sentences import phrase
 from .. import _shared
 
 WINDOWS = "0-400, 1350-1450, 1800-1960, 2450-3000"
@@ -159,8 +160,8 @@ class Bands:
         used = set(scene.indexes.tolist())
         for band in range(1, self.count + 1):
             if band not in used:
-                self.why[band - 1].append("flagged bad in the metadata" if self._flagged[band - 1]
-                                          else "nodata or constant throughout")
+                self.why[band - 1].append(phrase("flagged bad in the metadata") if self._flagged[band - 1]
+                                          else phrase("nodata or constant throughout"))
 
     def measure(self, scene, progress):
         """Signal-to-noise ratio, best correlation with a neighbour and share of stripes of the bands in use."""
@@ -187,18 +188,18 @@ class Bands:
         """Hold what was measured against the limits; what could not be measured passes."""
         for band in range(self.count):
             if self.snr[band] < snr_limit:
-                self.why[band].append("low signal-to-noise ratio")
+                self.why[band].append(phrase("low signal-to-noise ratio"))
             if self.correlation[band] < correlation:
-                self.why[band].append("unlike its neighbours")
+                self.why[band].append(phrase("unlike its neighbours"))
             if self.stripes[band] > stripes:
-                self.why[band].append("stripes")
+                self.why[band].append(phrase("stripes"))
 
     def locate(self, windows):
         """Hold the wavelengths against the absorption windows."""
         from ...algorithms.prepare.bad_bands import in_windows
         for band, number in enumerate(in_windows(self.wavelengths, windows)):
             if number >= 0:
-                self.why[band].append("absorption window {:g}-{:g} nm".format(*windows[number]))
+                self.why[band].append(phrase("in an absorption window"))
 
     def by_reason(self):
         """The bands against which each reason speaks."""
