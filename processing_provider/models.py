@@ -4,9 +4,11 @@ from qgis.core import QgsProcessingModelAlgorithm
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine.declare import Group
+from .algorithm import is_step_of_model
 from .engine_python import ROOT
 from .pages import page_of
 from .parameters import files_of_folders
+from .styles import load_dated, name_of_folder
 from .words import tr, words_of_group
 
 ICON = str(ROOT / "icon.svg")
@@ -37,6 +39,17 @@ class ShippedModel(QgsProcessingModelAlgorithm):
         given = {name: files_of_folders(value) if name in several and value else value
                  for name, value in parameters.items()}
         return super().checkParameterValues(given, context)
+
+    def processAlgorithm(self, parameters, context, feedback):
+        """QGIS loads the layers of a model, but no folder of dated ones, and its steps leave that to their model."""
+        results = super().processAlgorithm(parameters, context, feedback)
+        folders = {f"{output.description()} ({self.name()}), {name_of_folder(results[output.name()])}":
+                   results[output.name()] for output in self.destinationParameterDefinitions()
+                   if output.type() == "folderDestination" and results.get(output.name())}
+        if not is_step_of_model(feedback):
+            for group, folder in folders.items():
+                load_dated(files_of_folders(folder), context, group, list(folders))
+        return results
 
     def displayName(self):
         return tr(self.helpContent().get("TITLE", self.name()))

@@ -5,9 +5,9 @@ import os
 import fixtures
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Feedback
 from osgeo import gdal
-from qgis.core import QgsApplication, QgsVectorLayer
+from qgis.core import QgsApplication, QgsProcessingContext, QgsProject, QgsVectorLayer
 
 from subpixel.engine.declare import Group
 
@@ -122,16 +122,22 @@ def test_sharpen_and_unmix_maps_the_pair_on_the_finer_grid(run, examples, tmp_pa
     assert (A.argmax(axis=0) + 1 == largest)[inside].all() and gdal.Open(outputs["composite"]).RasterCount == 3
 
 
-def test_change_between_dates_takes_both_images_in_their_order(run, examples, tmp_path):
-    outputs = targets("changebetweendates", tmp_path)
-    images = sorted(examples["images"])
-    run("changebetweendates", {"EARLIER": images[0], "LATER": images[-1], "COUNT": 3, "THRESHOLD": 0.2, "SEED": 0,
-                               **outputs})
+def test_change_between_dates_takes_both_images_in_their_order_and_loads_their_fractions(qgis, examples, tmp_path):
+    outputs, images = targets("changebetweendates", tmp_path), sorted(examples["images"])
+    context, project = QgsProcessingContext(), QgsProject()
+    context.setProject(project)
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("subpixel:changebetweendates")
+    assert algorithm.run({"EARLIER": images[0], "LATER": images[-1], "COUNT": 3, "THRESHOLD": 0.2, "SEED": 0,
+                          **outputs}, context, Feedback(), {}, False)[1]
     dates = sorted(path for path in (tmp_path / "abundances_of_both_dates").glob("*.tif"))
     before, after = (gdal.Open(str(path)).ReadAsArray() for path in dates)
     change = gdal.Open(outputs["change"]).ReadAsArray()
     inside = (before[0] != -9999) & (after[0] != -9999)
     assert change[:, inside] == pytest.approx((after - before)[:, inside], abs=1e-5)
+    loaded = context.layersToLoadOnCompletion()
+    assert sorted(loaded) == [str(path) for path in dates]
+    assert {details.groupName for details in loaded.values()} == {
+        "Abundances of both dates (changebetweendates), abundances_of_both_dates"}
     assert names_of(outputs["change"]) == names_of(str(dates[0])) and QgsVectorLayer(outputs["transitions"]).isValid()
 
 
