@@ -220,6 +220,14 @@ def test_without_room_or_a_folder_nothing_is_begun(install, tmp_path, monkeypatc
     assert work.ended == [False] and "Not a directory" in work.sentence
 
 
+def test_downloads_go_to_the_disk_of_the_environment(install, tmp_path, monkeypatch):
+    pip = script(tmp_path / "python", f'echo "$TMPDIR" > "{tmp_path}/told"; exit 1')
+    monkeypatch.setattr(install, "making", lambda folder: none_but(pip))
+    ran(install.installing(install.engine_python.ROOT / "requirements.txt"))
+    folder = Path((tmp_path / "told").read_text().strip())
+    assert folder.name == "tmp" and folder.parent.parent == install.engine_python.engines()
+
+
 def test_progress_follows_what_is_written(install, tmp_path):
     folder = tmp_path / "filled"
     folder.mkdir()

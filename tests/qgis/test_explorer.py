@@ -188,6 +188,27 @@ def test_a_click_in_another_crs_finds_the_same_pixel(dock, canvas, files):
     assert line(spectrum_chart(dock), "Pixel").y == here
 
 
+@pytest.mark.parametrize("lacking", ["layer", "map"])
+def test_without_a_crs_coordinates_count_as_they_are(dock, canvas, files, lacking):
+    layer = add(raster(files["scene"]))
+    if lacking == "layer":
+        layer.setCrs(QgsCoordinateReferenceSystem())
+    else:
+        canvas.setDestinationCrs(QgsCoordinateReferenceSystem())
+    dock.pick(WET)
+    assert line(spectrum_chart(dock), "Pixel").y == truth(*PLACE)[0].tolist()
+    assert len(markers(canvas)) == 1
+
+
+def test_a_layer_that_was_given_another_file_is_asked_anew(dock, files, tmp_path):
+    layer = add(raster(files["scene"]))
+    dock.pick(WET)
+    layer.setDataSource(fixtures.raster(tmp_path / "plain.tif", fixtures.scene_cube(), geotransform=UPRIGHT), "image",
+                        "gdal")
+    dock.pick(WET)
+    assert spectrum_chart(dock).x_label == "Band"
+
+
 @pytest.mark.parametrize("place, words", [((500000.0, 100.0), "does not reach that far"),
                                           (at(1, 1), "has no data at this pixel")])
 def test_where_nothing_is_a_sentence_says_so(dock, files, place, words):

@@ -67,9 +67,7 @@ def _facts(layer):
 
 
 def moved(point, crs, to):
-    """A point in another CRS. Raises NothingThere where it cannot be brought there."""
-    if not crs.isValid() or not to.isValid():
-        return point
+    """A point in another CRS, as it is where one of both is unknown. Raises NothingThere where it cannot be brought."""
     try:
         return QgsCoordinateTransform(crs, to, QgsProject.instance()).transform(point)
     except QgsCsException as problem:
