@@ -12,6 +12,7 @@ from .wavelengths import to_nanometres
 
 COVERED = 0.5    # of a band's response that must lie where the scene has bands
 NEAR = 15.0      # nm between a band and the sensor's band that it is taken for, at most
+LISTED = 15      # names of bands in a sentence, at most
 REACH = 1.5      # steps from one band to the next, or widths, that a band stands for beside a gap, at most
 
 # Name: source, and (name, centre, full width at half maximum) of each band, in nanometres.
@@ -191,7 +192,8 @@ def choose_bands(responses, names, wavelengths=None, sensor=""):
                                                                listed.split())], names, wavelengths)
     raise UserError("The multispectral image has {count} bands ({names}) and the sensor {all} ({bands}): it cannot be "
                     "told which is which. Name the image's bands as the sensor's, or give a table with a response for "
-                    "each of its bands.", count=len(names), names=", ".join(names), all=len(responses),
+                    "each of its bands.", count=len(names), all=len(responses),
+                    names=", ".join(names[:LISTED]) + ", ..." * (len(names) > LISTED),
                     bands=", ".join(response.name for response in responses))
 
 

@@ -63,6 +63,12 @@ def test_bands_are_known_by_wavelength_and_by_number():
         choose_bands(sensor, plain, np.array([665.0, 560, 510]))
 
 
+def test_of_a_hyperspectral_image_given_for_the_multispectral_one_only_some_bands_are_named():
+    names = [f"band {number}" for number in range(1, 219)]
+    with pytest.raises(UserError, match=r"has 218 bands \(band 1, .*, band 15, \.\.\.\) and the sensor 13 "):
+        choose_bands(built_in("sentinel2a"), names, np.linspace(420, 2450, 218), "sentinel2a")
+
+
 def test_names_of_another_sensor_are_not_believed_against_wavelengths():
     names, landsat = [f"SR_B{number}" for number in range(2, 8)], np.array([482.0, 561, 655, 865, 1609, 2201])
     assert [band.name for band in choose_bands(built_in("landsat8"), names, landsat, "landsat8")][3] == "B5"
