@@ -228,6 +228,11 @@ def test_downloads_go_to_the_disk_of_the_environment(install, tmp_path, monkeypa
     assert folder.name == "tmp" and folder.parent.parent == install.engine_python.engines()
 
 
+def test_the_log_has_lines_of_one_kind(install):
+    work = ran(install.done(install.Step([PYTHON, "-c", "import sys; sys.stdout.buffer.write(b'1\\r\\n2\\n')"])))
+    assert work.log.endswith("\n1\n2\n")
+
+
 def test_progress_follows_what_is_written(install, tmp_path):
     folder = tmp_path / "filled"
     folder.mkdir()
@@ -254,11 +259,11 @@ def test_qgiss_proxy_is_handed_to_pip(install):
     try:
         manager.setFallbackProxyAndExcludes(
             QNetworkProxy(QNetworkProxy.ProxyType.HttpProxy, "proxy.example", 3128, "ana", "p@ss/w"),
-            ["http://inside.example", ""], [])
+            ["http://inside.example", "direct.example", ""], [])
         variables = install.surroundings(install.Step([PYTHON]))
         for name in ("https_proxy", "HTTP_PROXY"):
             assert variables.value(name) == "http://ana:p%40ss%2Fw@proxy.example:3128"
-        assert variables.value("NO_PROXY") == "inside.example" and variables.value("PIP_USER") == "0"
+        assert variables.value("NO_PROXY") == "inside.example,direct.example" and variables.value("PIP_USER") == "0"
         manager.setFallbackProxyAndExcludes(QNetworkProxy(QNetworkProxy.ProxyType.Socks5Proxy, "::1", 1080), [], [])
         assert install.proxy_variables()["https_proxy"] == "socks5h://[::1]:1080"
     finally:

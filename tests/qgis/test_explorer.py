@@ -165,6 +165,17 @@ def test_bands_without_data_or_flagged_as_bad_are_gaps_and_shaded(dock, tmp_path
              if here is not None and there is not None]
     assert 0 < min(steps) and max(steps) < 60
     assert min(np.diff(centres)) < 0 and max(np.diff(centres)) > 100
+    assert min(np.diff(drawn.x)) < 0, "where both spectrometers measured, each has its own line"
+
+
+def test_a_band_of_transparency_is_no_part_of_the_spectrum(dock, tmp_path):
+    path = fixtures.raster(tmp_path / "clear.tif", fixtures.scene_cube()[:5], geotransform=UPRIGHT)
+    file = gdal.Open(path, gdal.GA_Update)
+    file.GetRasterBand(5).SetColorInterpretation(gdal.GCI_AlphaBand)
+    del file
+    dock._image.setLayer(add(raster(path)))
+    dock.pick(WET)
+    assert [value is None for value in line(spectrum_chart(dock), "Pixel").y] == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1), np.random.default_rng(0).permutation(40)])
@@ -268,6 +279,19 @@ def test_the_mixture_matches_fractions_and_endmembers_by_name(dock, files, tmp_p
         zip(fixtures.NAMES[::-1], colours(fixtures.NAMES[::-1])))
     np.testing.assert_allclose([value for _, _, value in bars.rows], fixtures.fractions()[:, 12, 15], rtol=1e-5)
     assert line(spectrum_chart(dock), "tree").colour == dict((name, colour) for name, colour, _ in bars.rows)["tree"]
+
+
+def test_of_many_endmembers_those_with_the_largest_fractions_are_drawn(qgis):
+    from subpixel.ui.explorer.charts import MOST, charts_of
+    from subpixel.ui.explorer.reading import Reading
+    names = [f"s{number:02}" for number in range(MOST + 3)]
+    shares = {name: number / 100 for number, name in enumerate(names)}
+    facts = SimpleNamespace(x=[1.0, 2.0], wavelengths=None, bad=[False, False])
+    reading = Reading(WET, QgsCoordinateReferenceSystem(), "image", facts, [1.0, 2.0],
+                      {name: [1.0, 2.0] for name in names}, shares)
+    spectra, bars = charts_of(reading, [])
+    assert [each.name for each in spectra.lines] == [*names[3:], "Pixel"]
+    assert [name for name, _, _ in bars.rows] == names[3:]
 
 
 def test_endmembers_on_other_wavelengths_are_interpolated(dock, files, tmp_path):
