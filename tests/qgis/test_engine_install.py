@@ -213,7 +213,9 @@ def test_without_room_or_a_folder_nothing_is_begun(install, tmp_path, monkeypatc
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda folder: namedtuple("Usage", "free")(4e8))
         work = ran(install.installing(requirements))
-    assert "needs 0.6 GB on the disk of" in work.sentence and "0.4 GB are free" in work.sentence
+        assert "needs 0.6 GB on the disk of" in work.sentence and "0.4 GB are free" in work.sentence
+        full.setattr(shutil, "disk_usage", lambda folder: namedtuple("Usage", "free")(1e9))
+        assert "needs 1.7 GB" in ran(install.installing(requirements.with_name("requirements-deep.txt"))).sentence
     (tmp_path / "file").touch()
     monkeypatch.setattr(install.engine_python, "engines", lambda: tmp_path / "file" / "engine")
     work = ran(install.installing(requirements))
@@ -251,6 +253,14 @@ def test_progress_follows_what_is_written(install, tmp_path):
     loop.exec()
     assert seen[0] == 10 and seen == sorted(seen) and {20, 30, 40} & set(seen) and seen[-1] <= 50
     assert work.words == "Filling"
+
+
+def test_progress_never_falls(install):
+    def steps():
+        for percent in (50, 1):   # as where the second interpreter is tried
+            yield install.Step([PYTHON, "--version"], "Trying", percent)
+
+    assert ran(steps()).percent == 50
 
 
 def test_qgiss_proxy_is_handed_to_pip(install):
