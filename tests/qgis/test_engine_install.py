@@ -481,6 +481,17 @@ def test_the_page_installs_checks_and_removes(install, page, monkeypatch):
     assert page.offers() == ["install"] and environments(install) == []
 
 
+def test_a_further_index_is_asked_only_for_deep_learning(install, page, monkeypatch):
+    asked = []
+    monkeypatch.setattr(install, "installing", lambda requirements, index: none_but(
+        asked.append((requirements.name, index))))
+    page.part(QLineEdit, "index").setText("file:///index")
+    for deep in (False, True):
+        page.part(QCheckBox, "deep").setChecked(deep)
+        page.install()
+    assert asked == [("requirements.txt", ""), ("requirements-deep.txt", "file:///index")]
+
+
 def test_the_page_says_why_it_failed_and_cancels(install, page, monkeypatch):
     monkeypatch.setattr(install, "making", lambda folder: install.done(install.Step(
         [PYTHON, "-c", "import sys; sys.exit('[Errno 28] No space left on device')"])))
@@ -510,6 +521,12 @@ def test_a_python_that_the_user_named_is_left_alone(install, tmp_path, monkeypat
     page._looker.finished.connect(loop.quit)
     loop.exec()
     assert page.findChild(QLabel, "core").text() == "This Python does not start."
+    monkeypatch.setenv("SUBPIXEL_PYTHON", str(PYTHON))
+    (install.engine_python.ROOT / "requirements.txt").write_text("numpy==0.1\n")
+    page.look()
+    loop.exec()
+    assert page.findChild(QLabel, "core").text().startswith("numpy 2")   # another version than the one wanted: theirs
+    assert page.findChild(QLabel, "status").text() == ""
     page.close()
 
 

@@ -311,6 +311,21 @@ def test_endmembers_by_band_number_stand_at_the_bands(dock, files, tmp_path):
     np.testing.assert_allclose(line(spectrum_chart(dock), "Mixture").y, truth(*PLACE)[1], rtol=1e-5)
 
 
+def test_endmembers_of_the_bands_that_count_stand_at_those(dock, tmp_path):
+    path = fixtures.raster(tmp_path / "bad.tif", fixtures.scene_cube(), geotransform=UPRIGHT)
+    file = gdal.Open(path, gdal.GA_Update)
+    for number in range(1, fixtures.BANDS + 1):
+        file.GetRasterBand(number).SetMetadataItem("bbl", "0" if number == 3 else "1")
+    del file
+    values = np.delete(fixtures.signatures(), 2, axis=0)
+    dock._image.setLayer(add(raster(path)))
+    add(QgsVectorLayer(str(fixtures.spectra(tmp_path / "used.gpkg", values, fixtures.NAMES, None)), "used"))
+    dock.pick(WET)
+    drawn = line(spectrum_chart(dock), "tree").y
+    assert drawn[2] is None
+    np.testing.assert_allclose([value for value in drawn if value is not None], values[:, 1], rtol=1e-6)
+
+
 def test_fractions_without_an_endmember_of_their_name_are_told(dock, files, tmp_path):
     choose(dock, files, fixtures.spectra(tmp_path / "renamed.gpkg", fixtures.signatures() * 10000,
                                             ("water", "wood", "soil")))
@@ -382,6 +397,18 @@ def test_a_sequence_shows_its_values_over_time_with_their_uncertainty(dock, cour
     for number, each in enumerate(chart.lines):
         np.testing.assert_allclose(each.y, stored[:, number], rtol=1e-6)
         np.testing.assert_allclose(each.spread, deviations[:, number], rtol=1e-6)
+
+
+def test_deviations_are_of_the_run_that_made_them(qgis):
+    from subpixel.ui.explorer.sequences import Sequence
+
+    def of(output, run):
+        return Sequence("Group", ("water",), {1: "first", 2: "second"}, output, run)
+
+    run, other, unknown = ("kalmanfilter", "{}"), ("kalmanfilter", '{"AT": ""}'), (None, None)
+    assert of("UNCERTAINTY", run).is_uncertainty_of(of("STATES", run))
+    for deviations, states in ((other, run), (unknown, unknown), (unknown, run)):
+        assert not of("UNCERTAINTY", deviations).is_uncertainty_of(of("STATES", states))
 
 
 def test_a_sequence_follows_the_layer_tree(dock, course):
