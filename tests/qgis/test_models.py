@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, Feedback
 from osgeo import gdal
-from qgis.core import QgsApplication, QgsProcessingContext, QgsProject, QgsVectorLayer
+from qgis.core import (QgsApplication, QgsExpression, QgsExpressionContext, QgsExpressionContextScope,
+                       QgsProcessingContext, QgsProject, QgsVectorLayer)
 
 from subpixel.engine.declare import Group
 
@@ -51,6 +52,19 @@ def test_unmix_scene_chains_rank_vca_fcls_and_composite(run, examples, tmp_path)
     error = [min(np.abs(band[inside] - material[inside]).mean() for material in true) for band in A]
     assert max(error) < 0.02
     assert gdal.Open(str(tmp_path / "c.tif")).RasterCount == 3
+
+
+def test_unmix_scene_looks_for_ten_endmembers_at_most(qgis):
+    """HySime counts 29 in a real EnMAP scene, most of them variations within materials."""
+    model = QgsApplication.processingRegistry().createAlgorithmById("subpixel:unmixscene")
+    source, = model.childAlgorithm("endmembers").parameterSources()["COUNT"]
+    context, found = QgsExpressionContext(), QgsExpressionContextScope()
+    context.appendScope(found)
+    variable, = (name for name in model.variablesForChildAlgorithm("endmembers") if name.endswith("RANK"))
+    for rank, count in ((29, 10), (3, 3)):
+        found.setVariable(variable, rank)
+        assert QgsExpression(source.expression()).evaluate(context) == count
+    assert model.dependsOnChildAlgorithms("endmembers") == {"rank"}
 
 
 def test_try_events_simulates_learns_and_detects(run, examples, tmp_path):
