@@ -425,9 +425,10 @@ def test_a_sequence_follows_the_layer_tree(dock, course):
 
 
 def test_dates_without_data_are_gaps(dock, files):
-    for file in files["images"]:
+    for count, file in enumerate(files["images"]):
         add(raster(file, file[-12:-4]))
-    dock._look_at_sequences()
+        dock._look_at_sequences()
+        assert dock._sequence.count() == 1 + (count > 0)   # one date is no sequence
     dock._sequence.setCurrentIndex(1)
     dock.pick(QgsPointXY(*at(11, 10)))   # nodata in the second image
     courses = dock._plot.charts[1].lines
