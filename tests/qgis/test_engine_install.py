@@ -527,7 +527,17 @@ def test_a_python_that_the_user_named_is_left_alone(install, tmp_path, monkeypat
     loop.exec()
     assert page.findChild(QLabel, "core").text().startswith("numpy 2")   # another version than the one wanted: theirs
     assert page.findChild(QLabel, "status").text() == ""
+    page.look()
+    page.hide()
+    assert not page._looker.running()
     page.close()
+
+
+@pytest.mark.parametrize("wanted, found, expected", [("2.13.0", "2.13.0+cpu", False), ("2.13.0", "2.12.1+cpu", True),
+                                                     ("1.0", "1.1", True), ("1.0", None, False)])
+def test_packages_of_another_version_are_outdated(qgis, wanted, found, expected):
+    from subpixel.ui.engine_page import outdated
+    assert outdated([{"wanted": wanted, "found": found}]) == expected
 
 
 class Interface:

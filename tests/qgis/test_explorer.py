@@ -247,6 +247,15 @@ def test_only_layers_that_can_be_meant_are_offered(dock, files, tmp_path):
     assert dock.choice().image.name() == "scene" and dock.choice().endmembers is spectra
 
 
+def test_fractions_of_one_date_of_many_are_not_chosen_for_a_scene(dock, files, tmp_path):
+    for name, tags, chosen in (("dated", ["ACQUISITION_DATE=2020-05-01"], None), ("abundances", [], "abundances")):
+        path = str(tmp_path / f"{name}.tif")
+        gdal.Translate(path, files["abundances"], metadataOptions=["SUBPIXEL_OUTPUT=ABUNDANCES", *tags])
+        add(raster(path, name))
+        abundances = dock.choice().abundances
+        assert (abundances and abundances.name()) == chosen
+
+
 # the mixture
 
 
