@@ -81,6 +81,20 @@ def test_report_shows_samples_dates_courses_and_the_map(series, tmp_path):
         assert words in text
 
 
+def test_report_shows_no_index_of_a_threshold_next_to_zero():
+    from types import SimpleNamespace
+
+    from subpixel.tools.events._events import add_samples
+    rows = []
+    report = SimpleNamespace(heading=lambda words: None, table=lambda names, lines: rows.extend(lines))
+    samples = SimpleNamespace(names=["fire", "flood"], counts=[1, 1, 1], label=np.array([0, 1, 2]),
+                              date=np.array([-1, 2, 2]))
+    found = SimpleNamespace(event=np.array([0, 1, 2]), date=np.array([-1, 2, 3]),
+                            index=np.array([[0.5, 12.5, 0], [1e-9, 0, 1e16]]))
+    add_samples(report, samples, found)
+    assert rows[-2:] == [["fire", 12.5, 0.5, 1, 0.0], ["flood", "above 1000", 1e-9, 1, 1.0]]
+
+
 def test_model_is_saved_with_what_it_fits(series, tmp_path):
     find(series, EVENT=tmp_path / "event.tif", MODEL=tmp_path / "model.npz")
     declaration, arrays = models.load(str(tmp_path / "model.npz"), ("findjumps",))

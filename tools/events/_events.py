@@ -20,6 +20,7 @@ SAME_STEP = 0.25         # by which the days from image to image may differ from
 NONE = "none"
 DECADES = 100            # of losses, below which powers of ten would be too few marks on an axis
 FEW = 10                 # samples without an event, fewer than which make poor thresholds
+MOST_TIMES = 1000        # a threshold: what is above is not told apart in the report
 
 
 class DetectionTool(Tool):
@@ -379,7 +380,9 @@ def add_samples(report, samples, found):
         own = samples.label == number
         dated = own & (samples.date >= 0) & (found.event == number)
         off = np.abs(found.date - samples.date)[dated]
-        rows.append([name, float(np.median(found.index[number - 1, own])),
+        median = float(np.median(found.index[number - 1, own]))
+        # the index is relative to that of samples without an event, which may show nothing of it at all
+        rows.append([name, median if median < MOST_TIMES else f"above {MOST_TIMES}",
                      float(found.index[number - 1, samples.label == 0].max()), int(dated.sum()),
                      float(off.mean()) if off.size else float("nan")])
     report.table(["Event", "median index", "largest index without an event", "detected, of known date",

@@ -110,7 +110,7 @@ class ExplorerDock(QgsDockWidget):
     def _tools(self):
         bar = QToolBar()
         bar.setIconSize(QSize(18, 18))
-        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
 
         def button(picture, words, explained, act):
             action = bar.addAction(icon(picture), words, act)
@@ -126,7 +126,7 @@ class ExplorerDock(QgsDockWidget):
         send = QToolButton()
         send.setIcon(icon("mActionCapturePoint"))
         send.setText(tr("Send"))
-        send.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        send.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
         send.setToolTip(tr("Add the spectra of the selected pins, else of all checked ones, to a layer of endmembers"))
         send.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._targets = QMenu(send)
