@@ -433,6 +433,18 @@ def test_a_sequence_follows_the_layer_tree(dock, course):
     assert dock._sequence.count() == 1 and len(dock._plot.charts) == 1
 
 
+def test_a_sequence_that_is_chosen_stays_so_when_others_change(dock, files):
+    first = [add(raster(file, file[-12:-4])) for file in files["images"]]
+    for file in files["fractionimages"]:
+        add(raster(file, file[-14:-4]))
+    dock._look_at_sequences()
+    dock._sequence.setCurrentIndex(2)
+    chosen = dock._sequence.currentText()
+    QgsProject.instance().removeMapLayer(first[0].id())
+    dock._look_at_sequences()
+    assert dock._sequence.currentText() == chosen != ""
+
+
 def test_dates_without_data_are_gaps(dock, files):
     for count, file in enumerate(files["images"]):
         add(raster(file, file[-12:-4]))
