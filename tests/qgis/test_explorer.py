@@ -649,6 +649,20 @@ def test_a_spectrum_sent_to_a_layer_that_is_edited_can_be_undone(dock, files, li
     library.rollBack()
 
 
+@pytest.mark.parametrize("editing", [False, True])
+def test_a_layer_of_many_points_gets_such(dock, files, editing):
+    several = QgsVectorLayer("MultiPoint?crs=EPSG:32633&field=name:string&field=profile:string(9999)", "several",
+                             "memory")
+    add(raster(files["scene"]), several)
+    pinned(dock, PLACE)
+    if editing:
+        several.startEditing()
+    dock.send(several)
+    geometry = next(several.getFeatures()).geometry()
+    assert geometry.isMultipart() and geometry.asMultiPoint() == [WET]
+    several.rollBack()
+
+
 def test_layers_that_cannot_take_spectra_say_why(dock, files, library, tmp_path):
     narrow = QgsVectorLayer("NoGeometry?field=name:string(20)&field=profile:string(254)", "narrow", "memory")
     add(raster(files["scene"]), library, narrow)
