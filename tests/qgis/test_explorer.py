@@ -486,6 +486,15 @@ def test_pins_have_a_colour_a_name_a_check_box_and_a_marker(dock, canvas, files)
     assert len(markers(canvas)) == 3
 
 
+def test_a_marker_is_not_drawn_while_the_maps_crs_does_not_reach_there(dock, canvas, files):
+    add(raster(files["scene"]))
+    pinned(dock, PLACE)
+    far = QgsCoordinateReferenceSystem("PROJ:+proj=ortho +lat_0=-52 +lon_0=-165 +datum=WGS84")
+    for crs, opacity in ((far, 0), (QgsCoordinateReferenceSystem("EPSG:32633"), 1)):
+        canvas.setDestinationCrs(crs)
+        assert [marker.opacity() for marker in markers(canvas)] == [opacity, opacity]
+
+
 def test_a_pixel_is_pinned_once(dock, files):
     add(raster(files["scene"]))
     dock.pin()

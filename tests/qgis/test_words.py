@@ -36,6 +36,7 @@ def test_a_sentence_of_the_engine_is_said_in_qgis_s_language(german):
     said = words.spoken("{label} is {value}; it must be at least {minimum}.",
                         {"label": "Number of endmembers", "value": 0, "minimum": 2})
     assert words.tr("Number of endmembers") in said and "must be" not in said
+    assert words.spoken("{name}", {"name": "abundances"}) == "abundances"   # what the user called so
 
 
 @pytest.mark.parametrize("template, place, text", [

@@ -35,8 +35,9 @@ class Marker(QgsMapCanvasItem):
             try:
                 to = self._canvas.mapSettings().destinationCrs()
                 self.setPos(self.toCanvasCoordinates(moved(*self._at, to)))
+                self.setOpacity(1)
             except NothingThere:   # the map's CRS does not reach there
-                self.hide()
+                self.setOpacity(0)
 
     def boundingRect(self):
         reach = RADIUS + 3
