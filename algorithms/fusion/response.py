@@ -84,8 +84,8 @@ def estimate_response(hsi, msi, rows, columns, wavelengths=None, roughness=ROUGH
     """
     inner = interior(hsi.shape[1:], usable)
     if not np.any(hsi[:, inner]):
-        raise ValueError(f"no pixel of the HSI with values other than zero, {MARGIN} or more from its border, can be "
-                         "compared with the MSI")
+        raise ValueError(f"No pixel of the HSI with values other than zero, {MARGIN} or more from its border, can be "
+                         "compared with the MSI: choose images that overlap farther.")
     step = ratios(rows, columns)
     Y = np.stack([gaussian_filter(band, SMOOTHING, mode="reflect") for band in hsi])
     smooth = [Gaussian(SMOOTHING * size, 2 * np.ceil(4 * SMOOTHING * size) + 1) for size in step]
@@ -116,8 +116,8 @@ def estimate_blur(hsi, msi, response, rows, columns, usable=None):
     """
     inner = interior(hsi.shape[1:], usable)
     if inner.sum() < ENOUGH:
-        raise ValueError(f"only {int(inner.sum())} pixels of the HSI can be compared with the MSI; at least {ENOUGH} "
-                         "are needed")
+        raise ValueError(f"Only {int(inner.sum())} pixels of the HSI can be compared with the MSI; at least {ENOUGH} "
+                         "are needed: choose images that overlap farther.")
     step = ratios(rows, columns)
     target = _standard(np.tensordot(response, hsi, 1)[:, inner])
 

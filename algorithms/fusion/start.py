@@ -48,7 +48,7 @@ def _spanned(Y, count, seed):
     values = np.linalg.eigvalsh(found.R)
     spanned = int(np.count_nonzero(values > 1e-12 * values[-1]))
     if spanned < min(count, 2):
-        raise ValueError(f"the spectra of the HSI span {spanned} dimensions: there are no endmembers to tell apart")
+        raise ValueError(f"The spectra of the HSI span {spanned} dimensions: there are no endmembers to tell apart.")
     return Y, min(count, *Y.shape, spanned), found, np.random.default_rng(seed)
 
 

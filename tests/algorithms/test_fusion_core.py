@@ -221,3 +221,10 @@ def test_fuse_beats_interpolation():
     Z, _, _ = natural()
     made = observe(Z, noise=0.01)
     assert snr(Z, fuse(made).cube()) > snr(Z, made.upsample(made.hsi)) + 6
+
+
+def test_spectra_that_are_all_alike_are_a_sentence():
+    from subpixel.algorithms.fusion.start import explaining
+    Y = np.outer(np.linspace(1, 2, 10), np.linspace(1, 3, 40))
+    with pytest.raises(ValueError, match="^The spectra of the HSI span 1 dimensions.*[.]$"):
+        explaining(Y, 3, 0)

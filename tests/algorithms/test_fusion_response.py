@@ -72,11 +72,11 @@ def test_images_without_an_inside_are_refused(size):
     hsi, msi, R, rows, columns = observed()
     few, seen = slice(0, size), slice(0, 4 * size)
     if size < 5:
-        with pytest.raises(ValueError, match="no pixel of the HSI"):
+        with pytest.raises(ValueError, match="^No pixel of the HSI .*[.]$"):
             estimate_response(hsi[:, few, few], msi[:, seen, seen], rows[few], columns[few])
     else:
         assert np.isfinite(estimate_response(hsi[:, few, few], msi[:, seen, seen], rows[few], columns[few])).all()
-    with pytest.raises(ValueError, match="at least 50 are needed"):
+    with pytest.raises(ValueError, match="^Only .*at least 50 are needed.*[.]$"):
         estimate_blur(hsi[:, few, few], msi[:, seen, seen], R, rows[few], columns[few])
-    with pytest.raises(ValueError, match="no pixel of the HSI"):
+    with pytest.raises(ValueError, match="^No pixel of the HSI .*[.]$"):
         estimate_response(0 * hsi, msi, rows, columns)
