@@ -318,7 +318,9 @@ def looking(python):
 def _asking(python, question, words, percent):
     answer = yield Step([python, engine_python.ROOT / "bootstrap.py", question], words, percent)
     lines = [line for line in answer.said.splitlines() if line.startswith(('{"result"', '{"error"'))]
-    given = json.loads(lines[-1]) if lines else {}
+    given = {}
+    with contextlib.suppress(ValueError):   # a line that was cut off
+        given = json.loads(lines[-1]) if lines else {}
     if "result" in given:
         return given["result"]
     if "error" in given and not kind_of(given.get("traceback", ""))[0]:

@@ -230,6 +230,11 @@ def test_downloads_go_to_the_disk_of_the_environment(install, tmp_path, monkeypa
     assert folder.name == "tmp" and folder.parent.parent == install.engine_python.engines()
 
 
+def test_an_answer_that_is_cut_off_is_none(install, tmp_path):
+    work = ran(install.looking(script(tmp_path / "python", "echo '{\"result\": {\"packa'")))
+    assert work.ended == [False] and work.sentence and not work.running()
+
+
 def test_the_log_has_lines_of_one_kind(install):
     work = ran(install.done(install.Step([PYTHON, "-c", "import sys; sys.stdout.buffer.write(b'1\\r\\n2\\n')"])))
     assert work.log.endswith("\n1\n2\n")
