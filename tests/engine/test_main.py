@@ -213,7 +213,7 @@ def test_too_many_open_files_are_said_to_be_that(what, tmp_path):
                                 "The log holds the details; please report them."),
     ("import numpy; numpy.empty(1 << 50)", "There is not enough memory for this run. Clip the raster or use fewer "
                                            "bands."),
-    ("open('/dev/full', 'w').write('x' * 100000)", "The output could not be written completely: no room left. Make "
+    ("open('/dev/full', 'w').write('x' * 1000000)", "The output could not be written completely: no room left. Make "
                                                    "room on the disk, or choose another place for the output.")])
 def test_a_failure_is_a_sentence_and_exit_code_1_with_the_traceback_of_what_is_not_the_users(tmp_path, body, sentence):
     if "/dev/full" in body and not os.path.exists("/dev/full"):
