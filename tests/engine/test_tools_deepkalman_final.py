@@ -1,5 +1,7 @@
 """The deep Kalman filter through the engine: final states, feed-forward, observation, weights and solvers."""
 
+import json
+
 import numpy as np
 import pytest
 from test_tools_deepkalman import (
@@ -154,16 +156,17 @@ def test_between_images_the_dynamics_go_on_by_themselves():
 
 
 def test_feed_forward_that_does_not_settle_is_named(tmp_path, monkeypatch):
+    from subpixel.engine import models
     from subpixel.tools.states import _deepkalman
     x, given = ramps(tmp_path)
     options = dict(WALK, ITERATIONS=5, FEEDFORWARD=True, FINALSTATE=final(tmp_path, x[-1]), more=("MODEL",))
     *_, said, out = run(tmp_path, given, **options)
     assert not any("not settled" in words for words in said)
-    with np.load(out / "model") as file:
-        arrays = {name: file[name] for name in file.files}
+    declaration, arrays = models.load(out / "model", ["deepkalman"])
     arrays["0.feed"] += 100.0   # by which every end is further away than that before
+    declaration["digest"] = models._digest(declaration, arrays)
     with open(out / "far.npz", "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **{models.DECLARATION: np.array(json.dumps(declaration))}, **arrays)
     _, said = run_tool("applyfilter", {"IMAGES": given, "MODEL": str(out / "far.npz")}, STATES=out / "states2")
     assert any("not settled in 80 pixels" in words for words in said)
     monkeypatch.setattr(_deepkalman, "SETTLED", 0.0)
