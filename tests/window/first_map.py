@@ -193,6 +193,7 @@ def install_plugin():
 def install_engine():
     """From the message bar to the page in the options; Install, then Check."""
     offer = yield from find(QAbstractButton, "subpixelOpenEngine")
+    yield from pause(1)   # until the message is painted
     photograph("03-engine-missing", offer)
     yield from click(offer)
     page = yield from find(QWidget, "subpixelEngine")
