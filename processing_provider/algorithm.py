@@ -258,9 +258,10 @@ class ToolAlgorithm(QgsProcessingAlgorithm):
                   for output in self._tool.outputs()
                   if isinstance(output, declare.FolderOutput) and output.name in targets and output.dated}
         for output in self._tool.outputs():
-            if any(output.name in result[kind] for kind in ("rasters", "spectra", "features")):
+            if any(output.name in result[kind] for kind in ("rasters", "spectra", "features", "tables")):
                 # points show where spectra come from, and a scene in natural colours what the other maps are of
                 above = output.name not in result["rasters"] or output.style is declare.Style.SPECTRAL
+                above = above and not is_step_of_model(feedback)   # which has an order of its own
                 styles.style_on_loading(targets[output.name], context, f"{tr(output.label)} ({self._tool.id})", above)
             elif output.name in groups:
                 folder, written = targets[output.name], files_in(targets, output.name, result)

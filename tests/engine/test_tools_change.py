@@ -91,7 +91,7 @@ def test_date_of_change_is_that_of_the_largest_step_above_the_threshold(tmp_path
     assert len(set(look["colours"])) == 3
     assert result["numbers"]["CHANGED"] == pytest.approx(50)
     assert result["numbers"]["MEANMAGNITUDE"] == pytest.approx((0.1 + 0.9 + 0.7 + 0 + 0 + 1 + 0.2 + 0.1) / 8)
-    assert "2020-05-15: 25.0 % of the pixels changed most, by more than 0.25." in said
+    assert "2020-05-15: the largest change of 25.0 % of the pixels, by more than 0.25." in said
     assert changed(tmp_path, THRESHOLD=0.7)[0]["DATEOFCHANGE"].tolist() == [[1, 2, 1, 1, 1, 3, 1, 0, 0, 1]]
 
 

@@ -103,7 +103,7 @@ def test_one_cover_is_compared_with_the_sum_of_its_materials(estimate):
                                                   "MATCH": "name"})
     expected = errors(A[1:2] + A[2:3], A_HAT[1:2] + A_HAT[2:3])
     assert result["numbers"]["RMSE"] == pytest.approx(expected[0], abs=1e-6)
-    assert any(sentence.startswith("cover: tree + soil has RMSE") for sentence in said)
+    assert any(sentence.startswith("tree + soil (cover): RMSE") for sentence in said)
 
 
 def test_points_on_a_raster_without_georeference_lie_where_qgis_draws_it(tmp_path):

@@ -110,6 +110,16 @@ def test_model_asks_for_its_layers_first_and_for_the_seed_last(qgis, model):
     assert "SEED" not in [definition.name() for definition in asked[:-1]]
 
 
+@pytest.mark.parametrize("model", [name.replace("_", "") for name in MODELS])
+def test_model_says_which_of_its_layers_lies_above_which(qgis, model):
+    """Those of which it does not are loaded in the order of their temporary files' names, which is any."""
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"subpixel:{model}")
+    given = algorithm.destinationParameterDefinitions()
+    layers = {output.description() for output in given if output.type() in ("rasterDestination", "vectorDestination")}
+    placed = {output.rsplit(":", 1)[1] for output in algorithm.toVariant()["outputOrder"]}
+    assert layers <= placed <= {output.description() for output in given}
+
+
 def test_compare_methods_gives_the_same_materials_three_times(run, examples, tmp_path):
     outputs = targets("comparemethods", tmp_path)
     results = run("comparemethods", {"INPUT": examples["scene"], "COUNT": 3, "SEED": 0, **outputs})

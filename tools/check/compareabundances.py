@@ -72,8 +72,8 @@ class CompareAbundances(Tool):
         rows = [(names[p], estimates[q], found.rmse[p, q], found.r2[p, q], found.reference_mean[p],
                  found.estimate_mean[q]) for p, q in matched]
         for name, other, error, share, *_ in rows:
-            job.say("{reference}: {endmember} has RMSE {rmse} and R2 {r2}.", reference=name, endmember=other,
-                    rmse=f"{error:.4f}", r2=f"{share:.4f}")
+            job.say("{endmember}: RMSE {rmse} and R2 {r2}.", rmse=f"{error:.4f}", r2=f"{share:.4f}",
+                    endmember=other if other == name else f"{other} ({name})")
         mean_r2 = float(np.nanmean(r2)) if np.isfinite(r2).any() else float("nan")
         job.give_number(self.rmse, float(rmse.mean()))
         if np.isfinite(mean_r2):

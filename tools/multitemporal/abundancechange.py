@@ -91,7 +91,7 @@ class AbundanceChange(Tool):
         job.give_number(self.mean, magnitude)
         job.give_number(self.share, share)
         for name, count in zip(sequence.names[1:], found["dates"][2:]):
-            job.say("{date}: {percent} % of the pixels changed most, by more than {threshold}.", date=name,
+            job.say("{date}: the largest change of {percent} % of the pixels, by more than {threshold}.", date=name,
                     percent=f"{100 * count / found['pixels']:.1f}", threshold=f"{job.value(self.threshold):g}")
         report = job.report(self.report)
         if report:

@@ -271,8 +271,11 @@ class ExplorerDock(QgsDockWidget):
 
     def pin(self):
         """Keep the shown pixel."""
-        if self._shown is None or any(pin.reading is self._shown for pin in self._pins):
-            self._say(tr("Click on the map first: the pixel that is shown can be pinned, once."))
+        if self._shown is None:
+            self._say(tr("Click on the map first: the pixel that is shown can be pinned."))
+            return
+        if any(pin.reading is self._shown for pin in self._pins):
+            self._say(tr("This pixel is pinned already."))
             return
         self._count += 1
         used = [pin.colour for pin in self._pins]

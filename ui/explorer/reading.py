@@ -56,7 +56,8 @@ class Reading:
     @property
     def place(self):
         """Where it is, in words."""
-        return self.point.toString(4 if self.crs.isGeographic() else 1)
+        digits = 4 if self.crs.isGeographic() else 1
+        return f"{self.point.x():.{digits}f}, {self.point.y():.{digits}f}"
 
     @property
     def rmse(self):
