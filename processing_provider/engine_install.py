@@ -22,7 +22,7 @@ from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QLockFile, QObject, QProcess, QTimer, QUrl, pyqtSignal
 from qgis.PyQt.QtNetwork import QNetworkProxy
 
-from . import engine_python, interpreters
+from . import engine_process, engine_python, interpreters
 from .engine_python import executable_in
 from .install_failures import explained, kind_of
 from .words import spoken, tr
@@ -336,12 +336,13 @@ def remove():
 
 def sweep():
     """
-    Delete every environment but the complete one and those that are being made, also by another QGIS of this profile.
+    Delete every environment but the complete one, those in which tools run, and those that are being made, also by
+    another QGIS of this profile.
 
     Nobody waits for it. What cannot be deleted is, the next time.
     """
-    keep = engine_python.private()
+    keep = {engine_python.private(), *(folder for python in engine_process.running for folder in Path(python).parents)}
     for folder in engine_python.engines().glob("env-*"):
-        if folder != keep and (lock := lock_of(folder)).tryLock(0):
+        if folder not in keep and (lock := lock_of(folder)).tryLock(0):
             lock.unlock()
             threading.Thread(target=shutil.rmtree, args=(folder, True), name=f"sweep {folder}").start()

@@ -10,6 +10,8 @@ from .words import spoken, tr
 
 POLL = 100  # milliseconds between two looks at Cancel
 
+running = []   # the Pythons of the engines that run now, one for each
+
 
 class UnreadableInput(Exception):
     """The engine's GDAL cannot open some rasters; QGIS's own may."""
@@ -43,6 +45,7 @@ def run(job_file, feedback):
         raise QgsProcessingException(tr("Subpixel's engine does not start ({python}): {reason}.").format(
             python=python, reason=process.errorString()))
     answers = _Answers(feedback)
+    running.append(python)
     try:
         while process.state() != QProcess.ProcessState.NotRunning:
             process.waitForReadyRead(POLL)
@@ -54,6 +57,7 @@ def run(job_file, feedback):
         if process.state() != QProcess.ProcessState.NotRunning:
             process.kill()
             process.waitForFinished(5000)
+        running.remove(python)
     return answers.conclude(process)
 
 

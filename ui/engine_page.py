@@ -301,6 +301,7 @@ class Engine:
         self.work.finished.connect(self._tell_end)
         self._factory = PageFactory(self.work)
         iface.registerOptionsWidgetFactory(self._factory)
+        engine_install.sweep()   # what a tool that ran when it was replaced left
         self._message = None
         self._later = QTimer(singleShot=True, interval=DELAY)
         self._later.timeout.connect(self._greet)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from qgis.core import QgsNetworkAccessManager, QgsSettings
+from qgis.core import QgsNetworkAccessManager, QgsProcessingFeedback, QgsSettings
 from qgis.gui import QgsMessageBar
 from qgis.PyQt.QtCore import QEventLoop, QTimer
 from qgis.PyQt.QtNetwork import QNetworkProxy
@@ -157,6 +157,26 @@ def test_what_another_qgis_is_making_is_left_to_it(install):
     assert environments(install) == ["env-theirs", "making-env-theirs"]
     lock.unlock()
     install.remove()
+    assert environments(install) == []
+
+
+def test_a_tool_that_runs_keeps_its_environment(install, tmp_path):
+    from subpixel.processing_provider import engine_process
+    python = install.executable_in(install.engine_python.engines() / "env-used")
+    python.parent.mkdir(parents=True)
+    script(python, """sleep 0.2; echo '{"result": {}}'""")
+    install.engine_python.complete(python.parent.parent)
+
+    class Feedback(QgsProcessingFeedback):
+        def isCanceled(self):   # is asked again and again while the engine runs
+            if install.engine_python.private():
+                install.remove()
+                assert environments(install) == ["env-used"]
+            return False
+
+    assert engine_process.run(tmp_path / "job.json", Feedback()) == {}
+    assert install.engine_python.private() is None
+    install.sweep()
     assert environments(install) == []
 
 

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from conftest import ROOT
+from windows import in_window, needs_a_window
 
 
 def engines(folder):
@@ -26,10 +26,7 @@ def engines(folder):
 
 
 def test_closing_qgis_in_the_midst_of_a_run_ends_everything():
-    if not (shutil.which("xvfb-run") and shutil.which("qgis")):
-        pytest.skip("xvfb-run or the QGIS program is not installed")
-    if "QGIS_PLUGINPATH" not in os.environ:
-        pytest.skip("QGIS does not know the plugin: run this through make test")
+    needs_a_window()
     folder = ROOT / ".cache" / "closing"
     shutil.rmtree(folder, ignore_errors=True)
     shots, temporary, scene = folder / "shots", folder / "tmp", str(folder / "scene.tif")
@@ -38,14 +35,10 @@ def test_closing_qgis_in_the_midst_of_a_run_ends_everything():
     (shots / "endmembers.gpkg").write_text("what was there before")
     subprocess.run([sys.executable, str(ROOT / "scripts/indian_pines.py"), scene], check=True)
     environment = {**os.environ, "SUBPIXEL_SCENE": scene, "SUBPIXEL_SHOTS": str(shots), "TMPDIR": str(temporary)}
-    environment.pop("QT_QPA_PLATFORM", None)
-    with open(folder / "qgis.log", "w") as log:
-        done = subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis", "--nologo", "--noversioncheck",
-                               "--code", str(ROOT / "tests/window/closing_in_qgis.py")], env=environment, timeout=180,
-                              stdout=log, stderr=subprocess.STDOUT)
+    ended = in_window("closing_in_qgis.py", folder / "qgis.log", environment)
     found = json.loads((shots / "found.json").read_text())
     assert found["tasks"] == 1 and found["staging"] == 2   # it was running
-    assert done.returncode == 0 and time.time() - found["closed"] < 60
+    assert ended == 0 and time.time() - found["closed"] < 60
     assert not engines(temporary)
     assert {path.name: path.read_text() for path in shots.iterdir() if path.name != "found.json"} == {
         "endmembers.gpkg": "what was there before"}

@@ -18,6 +18,7 @@ import pytest
 import rasterio
 from conftest import ROOT
 from sklearn.cluster import KMeans
+from windows import in_window, needs_a_window
 
 PICTURES = ROOT / "docs" / "first-map"
 
@@ -32,8 +33,7 @@ def home():
 @pytest.fixture(scope="module")
 def shots(home):
     """The folder of the pictures, after the journey."""
-    if not (shutil.which("xvfb-run") and shutil.which("qgis")):
-        pytest.skip("xvfb-run or the QGIS program is not installed")
+    needs_a_window(plugin=False)
     if not (ROOT / ".git").exists():
         pytest.skip("this is no git checkout, from which packages are made")
     shots = ROOT / ".cache" / "first-map"
@@ -49,10 +49,7 @@ def shots(home):
     environment |= {"HOME": str(home), "TMPDIR": str(home / "tmp"), "XDG_CONFIG_HOME": str(home / ".config"),
                     "XDG_DATA_HOME": str(home / ".local" / "share"), "PIP_CACHE_DIR": str(ROOT / ".cache" / "pip"),
                     "SUBPIXEL_ZIP": package, "SUBPIXEL_SCENE": str(scene), "SUBPIXEL_SHOTS": str(shots)}
-    with open(shots / "qgis.log", "w") as log:
-        subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1440x900x24", "qgis", "--nologo", "--noversioncheck",
-                        "--code", str(ROOT / "tests" / "window" / "first_map.py")], env=environment, timeout=900,
-                       stdout=log, stderr=subprocess.STDOUT)
+    in_window("first_map.py", shots / "qgis.log", environment, screen="1440x900", timeout=900)
     if os.environ.get("SUBPIXEL_PICTURES"):
         shutil.rmtree(PICTURES, ignore_errors=True)
         PICTURES.mkdir()

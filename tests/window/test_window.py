@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from windows import in_window, needs_a_window
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -16,10 +17,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 @pytest.fixture(scope="module")
 def shots():
     """The folder of the pictures, after the run in the window."""
-    if not (shutil.which("xvfb-run") and shutil.which("qgis")):
-        pytest.skip("xvfb-run or the QGIS program is not installed")
-    if "QGIS_PLUGINPATH" not in os.environ:
-        pytest.skip("QGIS does not know the plugin: run this through make test")
+    needs_a_window()
     folder = ROOT / ".cache" / "window"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -29,10 +27,7 @@ def shots():
     # what lies in the folder for temporary files QGIS names otherwise, and this checkout may lie there
     environment = {**os.environ, "SUBPIXEL_SCENE": scene, "SUBPIXEL_SHOTS": str(folder), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir()
-    environment.pop("QT_QPA_PLATFORM", None)
-    subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis", "--nologo", "--noversioncheck", "--code",
-                    str(ROOT / "tests/window/in_qgis.py")], env=environment, timeout=240,
-                   stdout=open(folder / "qgis.log", "w"), stderr=subprocess.STDOUT)
+    in_window("in_qgis.py", folder / "qgis.log", environment)
     return folder
 
 
