@@ -60,3 +60,13 @@ def moments(Y):
     if N == 0:
         raise ValueError("There are no pixels to work on.")
     return Moments(N, total / N, R / N)
+
+
+def signs(U):
+    """
+    Signs (n,) that turn the columns of `U` (L, n) so that the largest entry of each is positive.
+
+    An eigenvector or singular vector is determined up to its sign, which LAPACK's builds choose each in their own way:
+    with `U * signs(U)` a basis, and what is drawn at random in it, is the same on every machine.
+    """
+    return np.sign(U[np.abs(U).argmax(axis=0), np.arange(U.shape[1])])

@@ -62,8 +62,7 @@ def reduction(moments, P):
     if rank < P - 1:
         raise too_few_dimensions(rank, P)
     U = vectors[:, :P - 1]
-    U = U * np.sign(U[np.abs(U).argmax(axis=0), np.arange(P - 1)])
-    return Reduction(U, np.sqrt(values[:P - 1]), moments.mean)
+    return Reduction(U * pixels.signs(U), np.sqrt(values[:P - 1]), moments.mean)
 
 
 def check_count(P, L, N):

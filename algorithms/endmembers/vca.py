@@ -44,7 +44,7 @@ class Projection:
     Attributes
     ----------
     U : ndarray (L, P) if projective, else (L, P - 1)
-        Orthonormal axes.
+        Orthonormal axes, the strongest first; the largest entry of each is positive.
     mean : ndarray (L,)
         Mean spectrum.
     snr : float
@@ -155,7 +155,8 @@ def vca_projection(moments, P):
         if most < 2:
             raise ValueError("All pixels have the same spectrum up to a factor: there are no endmembers to tell apart.")
         raise ValueError(f"The scene spans {rank} dimensions only, too few for {P} endmembers. Ask for at most {most}.")
-    return Projection(vectors[:, ::-1][:, :d].copy(), moments.mean, float(snr), bool(projective))
+    U = vectors[:, ::-1][:, :d]
+    return Projection(U * pixels.signs(U), moments.mean, float(snr), bool(projective))
 
 
 def vca_select(X, P, rng, affine=False, restarts=1):

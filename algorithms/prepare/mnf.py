@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from .. import pixels
+
 LOADING = 1e-8      # of the mean noise variance, added to a singular noise covariance
 SINGULAR = 1e-13    # ratio of its eigenvalues below which it is one
 
@@ -108,5 +110,5 @@ def mnf(moments, noise):
     mu, V = eigh(K, S_N)
     mu, V = mu[::-1], V[:, ::-1]
     U = S_N @ V
-    signs = np.sign(U[np.abs(U).argmax(axis=0), np.arange(L)])
+    signs = pixels.signs(U)
     return MinimumNoiseFraction(moments.mean, mu, V * signs, U * signs, loading)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import pixels
 from ..prepare.noise import RegressionNoise
 
 LOADING = 1e-5
@@ -80,7 +81,8 @@ def hysime(moments, noise):
     order = np.argsort(-gain, kind="stable")
     rank = int(np.count_nonzero(gain > 0))
     mse = np.trace(R_y) - np.concatenate([[0.0], np.cumsum(gain[order])])
-    return HySime(rank, _signed(E[:, order[:rank]]), mse, p[order], sigma2[order])
+    E = E[:, order[:rank]]
+    return HySime(rank, E * pixels.signs(E), mse, p[order], sigma2[order])
 
 
 def _signal_and_noise(R_y, noise):
@@ -93,11 +95,3 @@ def _signal_and_noise(R_y, noise):
         raise ValueError(f"The noise has {len(variances)} bands, the pixels {len(R_y)}. Estimate it on the same bands.")
     R_w = np.diag(variances) if variances.ndim == 1 else variances
     return (R_y - R_w if T is None else T @ R_y @ T.T), R_w
-
-
-def _signed(E):
-    """Columns turned so that their largest entry is positive: the same basis on every machine."""
-    if E.size == 0:
-        return E
-    largest = np.abs(E).argmax(axis=0)
-    return E * np.sign(E[largest, np.arange(E.shape[1])])

@@ -85,8 +85,8 @@ def test_reference_is_the_run_of_vca_that_explains_best():
 
     def misfit(M):
         return np.linalg.norm(pixels - M @ nnls(pixels, M).A)
-    one, ten = (reference(images, P, np.random.default_rng(3), runs=runs) for runs in (1, 10))
-    rng = np.random.default_rng(3)
+    one, ten = (reference(images, P, np.random.default_rng(5), runs=runs) for runs in (1, 10))
+    rng = np.random.default_rng(5)   # whose first run is a poor one
     runs = [misfit(vca(pixels, P, rng).E) for _ in range(10)]
     assert ten.shape == (L, P) and misfit(one) == pytest.approx(runs[0]) and misfit(ten) == pytest.approx(min(runs))
     assert misfit(ten) < 0.97 * misfit(one)
