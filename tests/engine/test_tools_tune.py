@@ -149,8 +149,8 @@ def test_other_methods_find_that_ratio(series, method, tmp_path):
     def ratio(rows):
         found = {row["parameter"]: row["value"] for row in rows}
         return np.log(found["STEPNOISE"] / found["NOISE"])
-    best, found = tune(tmp_path, series), tune(tmp_path, series, METHOD=method, LOW=0.5, HIGH=50,
-                                                   ITERATIONS=40 if method == "bsgm" else 100)
+    patience = {"ITERATIONS": 12, "RATE": 2.0} if method == "bsgm" else {"ITERATIONS": 100}
+    best, found = tune(tmp_path, series), tune(tmp_path, series, METHOD=method, LOW=0.5, HIGH=50, **patience)
     assert ratio(found[0]) == pytest.approx(ratio(best[0]), abs=0.15)
     assert found[1]["RMSE"] < 1.01 * best[1]["RMSE"]
 

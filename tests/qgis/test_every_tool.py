@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import fixtures
+import fuzzing
 import pytest
 from conftest import Feedback
 from osgeo import gdal
@@ -219,9 +220,19 @@ def test_report_is_one_file_with_its_plots(id, result):
             assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", text)
 
 
-def test_same_seed_gives_the_same_result(id, result, examples, run, tmp_path):
+@pytest.fixture(scope="module")
+def staying():
+    """An engine that does one run after the other, unlike that of `result`."""
+    engine = fuzzing.Engine()
+    yield engine
+    engine.close()
+
+
+def test_same_seed_gives_the_same_result(id, result, examples, run, staying, tmp_path, monkeypatch):
+    """Whatever ran before in the same process."""
     if "SEED" not in {parameter.name for parameter in TOOLS[id].parameters()}:
         return
+    monkeypatch.setattr("subpixel.processing_provider.engine_process.run", staying.run)
     again = run(id, example(id, examples, tmp_path))
     for output in TOOLS[id].outputs():
         first, second = result[1][output.name], again[output.name]
