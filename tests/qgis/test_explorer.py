@@ -608,8 +608,8 @@ def test_where_a_spectrum_comes_from_is_told_in_degrees_too(dock, canvas, files)
     canvas.setDestinationCrs(QgsCoordinateReferenceSystem(WGS84))
     dock.pick(QgsCoordinateTransform(QgsCoordinateReferenceSystem("EPSG:32633"), QgsCoordinateReferenceSystem(WGS84),
                                      QgsProject.instance()).transform(WET))
-    told = said(dock).rpartition(" ")[2]
-    assert re.fullmatch(r"15\.\d{4},52\.\d{4}", told)
+    told = said(dock).rpartition(" at ")[2]
+    assert re.fullmatch(r"15\.\d{4}, 52\.\d{4}", told)
     dock.pin()
     dock.send(None)
     assert next(dock.choice().endmembers.getFeatures())["source"].endswith(f" {told}")

@@ -83,7 +83,7 @@ def test_model_designer_opens_the_shipped_model(found):
 def test_explorer_shows_the_clicked_pixel_and_how_well_the_mixture_fits(found):
     explorer = found["explorer"]
     assert explorer["open"] and explorer["closed"]
-    assert re.fullmatch(r"Indian Pines at [\d.]+,[\d.]+\. Mixture: RMSE [\d.]+, spectral angle [\d.]+°",
+    assert re.fullmatch(r"Indian Pines at [\d.]+, [\d.]+\. Mixture: RMSE [\d.]+, spectral angle [\d.]+°",
                         explorer["words"])
 
 
