@@ -66,7 +66,7 @@ def signs(U):
     """
     Signs (n,) that turn the columns of `U` (L, n) so that the largest entry of each is positive.
 
-    An eigenvector or singular vector is determined up to its sign, which LAPACK's builds choose each in their own way:
-    with `U * signs(U)` a basis, and what is drawn at random in it, is the same on every machine.
+    An eigenvector or singular vector of a value of its own is determined up to its sign, which LAPACK's builds choose
+    each in their own way: `U * signs(U)`, and what is drawn at random in that basis, does not hang on it.
     """
     return np.sign(U[np.abs(U).argmax(axis=0), np.arange(U.shape[1])])

@@ -40,13 +40,13 @@ def run(job_file, feedback):
     python = engine_python.find()
     process = QProcess()
     process.setProcessEnvironment(engine_python.environment(python))
-    process.start(str(python), [str(engine_python.ROOT / "bootstrap.py"), str(job_file)])
-    if not process.waitForStarted(10000):
-        raise QgsProcessingException(tr("Subpixel's engine does not start ({python}): {reason}.").format(
-            python=python, reason=process.errorString()))
     answers = _Answers(feedback)
     running.append(python)
     try:
+        process.start(str(python), [str(engine_python.ROOT / "bootstrap.py"), str(job_file)])
+        if not process.waitForStarted(10000):
+            raise QgsProcessingException(tr("Subpixel's engine does not start ({python}): {reason}.").format(
+                python=python, reason=process.errorString()))
         while process.state() != QProcess.ProcessState.NotRunning:
             process.waitForReadyRead(POLL)
             answers.take(process)

@@ -38,13 +38,14 @@ def tr(text):
 
 
 def spoken(template, arguments):
-    """A template of the engine's in QGIS's language, with its arguments put in."""
+    """A template of the engine's in QGIS's language, with its arguments put in; NUL, where QGIS would end it, shown."""
     arguments = {name: tr(value) if name in PHRASES and isinstance(value, str) else value
                  for name, value in arguments.items()}
     try:
-        return tr(template).format(**arguments)
+        said = tr(template).format(**arguments)
     except (KeyError, IndexError, ValueError):
-        return template.format(**arguments)
+        said = template.format(**arguments)
+    return said.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def words_of_group(group):

@@ -52,21 +52,6 @@ def test_snr_is_that_of_the_simulation():
     assert vca_projection(moments(Y), 3).snr == pytest.approx(expected, abs=0.1)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.15])
-def test_the_pixels_do_not_hang_on_the_signs_that_lapack_gives(sigma, monkeypatch):
-    Y = scene(4, seed=6, sigma=sigma)[0]
-    found = vca(Y, 4, np.random.default_rng(0))
-    eigh = np.linalg.eigh
-
-    def turned(K):
-        values, vectors = eigh(K)
-        return values, vectors * np.where(np.arange(len(K)) % 2, 1, -1)
-    monkeypatch.setattr(np.linalg, "eigh", turned)
-    again = vca(Y, 4, np.random.default_rng(0))
-    assert found.projective == (sigma == 0)
-    np.testing.assert_array_equal(again.indices, found.indices)
-
-
 def test_branches_at_15_plus_10_log10_P_decibel():
     def projection(P, snr):
         X = scene(P, seed=4, L=100, N=20000)[0]

@@ -13,7 +13,7 @@ from qgis.PyQt.QtCore import QDateTime, QVariant
 
 WIDE = fixtures.WAVELENGTHS
 HUGE = (10 ** 9, 2 ** 31, 2 ** 63, 1e300)
-WORDS = ("", " ", "five", "nan", "inf", "-inf", "1e400", "1,5", "1 2 3", "{x}", "{}", "%s", "'", '"', "a\nb", "\t",
+WORDS = ("", " ", "five", "nan", "inf", "-inf", "1e400", "1,5", "1 2 3", "{x}", "{}", "%s", "'", '"', "a\nb", "\0",
          "ü漢🌍", "../..", "-", "--", "NULL", "<b>x</b>", "x" * 5000, "1;2;3", "0", "-1", "@project_folder", "sqrt(-1)",
          "1/0")
 NUMBERS = (float("nan"), float("inf"), -float("inf"), 0, -1, 0.5, -1e-300, 1e-300, True, None, [1], "3", "0x10")

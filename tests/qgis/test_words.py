@@ -37,6 +37,7 @@ def test_a_sentence_of_the_engine_is_said_in_qgis_s_language(german):
                         {"label": "Number of endmembers", "value": 0, "minimum": 2})
     assert words.tr("Number of endmembers") in said and "must be" not in said
     assert words.spoken("{name}", {"name": "abundances"}) == "abundances"   # what the user called so
+    assert words.spoken("{name}", {"name": "a\0b"}) == "a␀b"
 
 
 @pytest.mark.parametrize("template, place, text", [
